@@ -1,0 +1,22 @@
+# The map of the workflow: configuration, one file of rules per family, targets.
+#
+# results/<family>/<stage>/<condition>/seed<seed>…        what a stage makes
+# results/tables/<family>_<table>.parquet                 what a reader counts with
+# results/figures/<family>_<figure>.pdf|png|svg           what a reader looks at
+# logs/…                                                  a job's log and its timing
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/zipf.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.zipf.input,

@@ -1,0 +1,82 @@
+"""The frame that every script runs in: its log, its settings, and how it writes what it makes.
+
+The one module that knows Snakemake's object; everything else takes values and gives values.
+"""
+
+import __main__
+import json
+import platform
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+from memorization.files import write_arrays, write_table
+from memorization.provenance import canonical, code_digest
+
+PACKAGES = ("numpy", "torch", "pandas", "pyarrow", "safetensors", "matplotlib", "seaborn")
+
+
+class Job:
+    """What Snakemake hands a script, and how the script writes."""
+
+    def __init__(self, snakemake):
+        self.input, self.output, self.wildcards = snakemake.input, snakemake.output, snakemake.wildcards
+        self.rule, self.threads, self.params = snakemake.rule, snakemake.threads, dict(snakemake.params.items())
+        self.progress = snakemake.config["progress"]  # how it runs, not what it makes: no parameter
+        self.device = snakemake.config["device"]  # as asked for, until the script settles on one
+        self.code = code_digest(__main__.__file__)
+
+    def settings(self, name: str) -> dict:
+        """A parameter that was handed on in canonical form."""
+        return json.loads(self.params[name])
+
+    @property
+    def seed(self) -> int:
+        return int(self.wildcards.seed)
+
+    @property
+    def made_by(self) -> dict:
+        """What makes this job's results: the code that runs, its parameters, the versions and the device."""
+        loaded = [package for package in PACKAGES if package in sys.modules]
+        params = {name: value for name, value in self.params.items() if name != "code"}
+        return {
+            "rule": self.rule,
+            "code": self.code,
+            "params": {name: json.loads(v) if isinstance(v, str) and v[:1] in "{[" else v for name, v in params.items()},
+            "wildcards": dict(self.wildcards.items()),
+            "versions": {"python": platform.python_version()} | {package: version(package) for package in loaded},
+            "device": self.device if "torch" in sys.modules else "cpu",
+        }
+
+    def unfinished(self, target: str) -> str:
+        """Where a job keeps its checkpoint until it is done: beside ``target``, keyed by all that it depends on.
+
+        No declared output, which Snakemake would delete when the job fails. The key is a digest of the
+        code, the parameters, the device and the inputs' contents, so that a stale one is never found.
+        """
+        key = sha256(canonical([self.code, self.params, self.device]).encode())
+        for path in self.input:
+            key.update(sha256(Path(path).read_bytes()).digest())
+        return f"{target}.{key.hexdigest()[:12]}.unfinished"
+
+    def write_table(self, table, path: str) -> None:
+        write_table(path, table, self.made_by)
+
+    def write_arrays(self, arrays: Mapping, path: str) -> None:
+        write_arrays(path, arrays, self.made_by)
+
+
+@contextmanager
+def job(snakemake) -> Iterator[Job]:
+    """Send what a job prints to its log, and end the log of a failed one with why it failed."""
+    log = Path(snakemake.log[0])
+    with log.open("w", buffering=1) as out, redirect_stdout(out), redirect_stderr(out):
+        try:
+            yield Job(snakemake)
+        except BaseException:
+            traceback.print_exc()
+            raise

@@ -1,0 +1,80 @@
+"""What made a result: its code, and its streams of random numbers.
+
+Imported when the Snakefile is read: nothing here may import torch.
+"""
+
+import ast
+import json
+from collections.abc import Iterable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import grimp
+import numpy as np
+
+PACKAGE = "memorization"
+ROOT = Path(__file__).parents[1]
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """Digest of what Python sources say: comments, docstrings and layout do not count."""
+    total = sha256()
+    for path in sorted(paths):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            if documented and ast.get_docstring(node) is not None:
+                del node.body[0]
+        total.update(path.name.encode() + b"\0" + ast.unparse(tree).encode() + b"\0")
+    return total.hexdigest()[:12]
+
+
+@cache
+def code_digest(script: str) -> str:
+    """Digest of a script and of all that it imports from the package, however deep.
+
+    Equal exactly when none of that code has changed. Reads sources, runs none of them.
+    """
+    graph = _imports()
+    modules = imported(ast.parse(Path(script).read_text())) & graph.modules
+    modules = modules.union(*map(graph.find_upstream_modules, modules))
+    parents = {name.rsplit(".", depth)[0] for name in modules for depth in range(1, name.count(".") + 1)}
+    return digest([Path(script), *map(_source, modules | parents)])
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """All module names that a source's imports may mean: ``from a import b`` gives a and a.b."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def canonical(value) -> str:
+    """JSON with sorted keys and 1.0 written as 1: equal text exactly for equal values."""
+    plain = json.loads(json.dumps(value), parse_float=lambda x: int(float(x)) if float(x).is_integer() else float(x))
+    return json.dumps(plain, sort_keys=True)
+
+
+def generator(*names: str | int) -> np.random.Generator:
+    """A random stream of its own for what ``names`` name, such as ``("laptop", 3, "draws")``.
+
+    Name the data set, the seed and the purpose; name the condition only for what belongs to it
+    alone, so that conditions are compared on the same data.
+    """
+    entropy = int.from_bytes(sha256(repr(names).encode()).digest()[:16])
+    return np.random.default_rng(np.random.SeedSequence(entropy))
+
+
+@cache
+def _imports() -> grimp.ImportGraph:
+    return grimp.build_graph(PACKAGE, cache_dir=None)
+
+
+def _source(module: str) -> Path:
+    path = ROOT / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -1,0 +1,1 @@
+"""Transformers on random sequences that are seen with Zipf frequencies."""

@@ -1,0 +1,83 @@
+"""The family's part of the configuration: its conditions with their defaults, and what cannot go together.
+
+Imported when the Snakefile is read: nothing here may import torch.
+"""
+
+from memorization.configuration import ConfigurationError, named, names
+
+RANKS = {"low": range(0, 10), "mid": range(30, 40), "high": range(60, 70)}  # selections by file name
+
+
+def condition(section: dict, name: str) -> dict:
+    """A model of the configuration by its name, with the defaults for what it does not say."""
+    return section["defaults"] | named(section["models"], name, "zipf.models")
+
+
+def dataset(section: dict, name: str) -> dict:
+    """A data set of the configuration by its name."""
+    return named(section["datasets"], name, "zipf.datasets")
+
+
+def selection(section: dict, text: str) -> tuple[list[str], list[int]]:
+    """What a file name such as ``zipf_loss_medium_low`` selects, from what stands behind ``zipf_loss``.
+
+    Returns
+    -------
+    conditions : the one that is named, or the configuration's panels
+    ranks : ``low`` 0–9, ``mid`` 30–39 or ``high`` 60–69, or the configuration's ranks
+    """
+    words = text.strip("_").split("_") if text else []
+    ranks = RANKS.get(words[-1]) if words else None
+    name = "_".join(words[:-1] if ranks else words)
+    conditions = [condition(section, name)["name"]] if name else section["panels"]
+    ranks = list(ranks or section["ranks"])
+    for each in conditions:
+        _check_ranks(section, each, ranks, f"zipf_…{text}" if text else "zipf.ranks")
+    return conditions, ranks
+
+
+def check(section: dict) -> None:
+    """What no schema can say of the section.
+
+    Raises
+    ------
+    ConfigurationError
+        One line that names the key.
+    """
+    for data in section["datasets"]:
+        if data["count"] > 2 ** data["length"]:
+            least = (data["count"] - 1).bit_length()
+            raise ConfigurationError(
+                f"zipf.datasets[{data['name']}].length: {data['length']} bits cannot tell {data['count']} sequences "
+                f"apart; allowed: {least} or more"
+            )
+    for name in names(section["models"]):
+        _check_condition(section, name)
+    wanted = {"panels": section["panels"]}
+    wanted |= {f"comparisons[{each['name']}].conditions": each["conditions"] for each in section["comparisons"]}
+    for key, conditions in wanted.items():
+        for name in conditions:
+            named(section["models"], name, f"zipf.{key}")
+    for name in section["panels"]:
+        _check_ranks(section, name, section["ranks"], "zipf.ranks")
+
+
+def _check_condition(section: dict, name: str) -> None:
+    where, model = f"zipf.models[{name}]", condition(section, name)
+    if name.split("_")[-1] in RANKS:
+        raise ConfigurationError(f"{where}.name: the endings {', '.join(RANKS)} are taken by selections of ranks")
+    named(section["datasets"], model["dataset"], f"{where}.dataset")
+    if model["d_model"] % model["n_heads"]:
+        raise ConfigurationError(
+            f"{where}.d_model: {model['d_model']} is not divisible by n_heads, {model['n_heads']}"
+        )
+    if model["positions"] == "rope" and model["d_model"] // model["n_heads"] % 2:
+        raise ConfigurationError(f"{where}.positions: rope needs an even d_model / n_heads")
+    if model["architecture"] == "one_layer_attention" and (model["n_layers"], model["positions"]) != (1, "learned"):
+        raise ConfigurationError(f"{where}: one_layer_attention has n_layers: 1 and positions: learned")
+
+
+def _check_ranks(section: dict, name: str, ranks: list[int], where: str) -> None:
+    count = dataset(section, condition(section, name)["dataset"])["count"]
+    if max(ranks) >= count:
+        raise ConfigurationError(f"{where}: rank {max(ranks)} of {name}, which has ranks 0 to {count - 1}")
