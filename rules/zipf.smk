@@ -18,19 +18,19 @@ rule zipf:
 rule zipf_sequences:
     output:
         sequences="results/zipf/sequences/{dataset}/seed{seed}.npz",
-    params:
-        dataset=lambda wildcards: canonical(zipf_dataset(ZIPF, wildcards.dataset)),
-        code=code_digest(f"{SCRIPTS}/zipf/sequences.py"),
     log:
         "logs/zipf/sequences/{dataset}/seed{seed}.log",
     benchmark:
         "logs/zipf/sequences/{dataset}/seed{seed}.timing.tsv"
+    conda:
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=5,
-    conda:
-        "../envs/analysis.yaml"
+    params:
+        dataset=lambda wildcards: canonical(zipf_dataset(ZIPF, wildcards.dataset)),
+        code=code_digest(f"{SCRIPTS}/zipf/sequences.py"),
     message:
         "zipf: sampling the sequences of {wildcards.dataset}, seed {wildcards.seed}"
     script:
@@ -45,6 +45,17 @@ rule zipf_train:
     output:
         checkpoint="results/zipf/checkpoints/{condition}/seed{seed}/step{step}.safetensors",
         trajectory="results/zipf/trajectories/{condition}/seed{seed}/step{step}.npz",
+    log:
+        "logs/zipf/train/{condition}/seed{seed}/step{step}.log",
+    benchmark:
+        "logs/zipf/train/{condition}/seed{seed}/step{step}.timing.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+        gpu=GPU,
     params:
         condition=lambda wildcards: canonical(
             {
@@ -55,17 +66,6 @@ rule zipf_train:
         ),
         evaluation=canonical(ZIPF["evaluation"]),
         code=code_digest(f"{SCRIPTS}/zipf/train.py"),
-    log:
-        "logs/zipf/train/{condition}/seed{seed}/step{step}.log",
-    benchmark:
-        "logs/zipf/train/{condition}/seed{seed}/step{step}.timing.tsv"
-    threads: 1
-    resources:
-        mem_mb=1500,
-        runtime=60,
-        gpu=GPU,
-    conda:
-        "../envs/training.yaml"
     message:
         "zipf: training {wildcards.condition}, seed {wildcards.seed}, to step {wildcards.step}"
     script:
@@ -84,19 +84,19 @@ rule zipf_evaluate:
         by_sequence=f"{ZIPF_RUN}/by_sequence.parquet",
         records=f"{ZIPF_RUN}/records.parquet",
         runs=f"{ZIPF_RUN}/runs.parquet",
-    params:
-        architecture=lambda wildcards: zipf_condition(ZIPF, wildcards.condition)["architecture"],
-        code=code_digest(f"{SCRIPTS}/zipf/evaluate.py"),
     log:
         "logs/zipf/evaluate/{condition}/seed{seed}.log",
     benchmark:
         "logs/zipf/evaluate/{condition}/seed{seed}.timing.tsv"
+    conda:
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=1500,
         runtime=10,
-    conda:
-        "../envs/analysis.yaml"
+    params:
+        architecture=lambda wildcards: zipf_condition(ZIPF, wildcards.condition)["architecture"],
+        code=code_digest(f"{SCRIPTS}/zipf/evaluate.py"),
     message:
         "zipf: evaluating {wildcards.condition}, seed {wildcards.seed}"
     script:
@@ -112,20 +112,20 @@ rule zipf_table:
         ),
     output:
         table="results/tables/zipf_{table}.parquet",
-    params:
-        code=code_digest(f"{SCRIPTS}/zipf/table.py"),
-    wildcard_constraints:
-        table="by_sequence|records|runs",
     log:
         "logs/tables/zipf_{table}.log",
     benchmark:
         "logs/tables/zipf_{table}.timing.tsv"
+    wildcard_constraints:
+        table="by_sequence|records|runs",
+    conda:
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=1500,
         runtime=10,
-    conda:
-        "../envs/analysis.yaml"
+    params:
+        code=code_digest(f"{SCRIPTS}/zipf/table.py"),
     message:
         "zipf: collecting the table {wildcards.table}"
     script:
@@ -148,23 +148,23 @@ rule zipf_curves_figure:
             category="zipf",
             labels={"figure": "{measure}{selection}"},
         ),
-    params:
-        ranks=lambda wildcards: canonical(zipf_selection(ZIPF, wildcards.selection)[1]),
-        plotting=canonical(config["plotting"]),
-        code=code_digest(f"{SCRIPTS}/zipf/curves_figure.py"),
-    wildcard_constraints:
-        measure="loss|accuracy",
-        selection="(_[a-z0-9_]+)?",
     log:
         "logs/figures/zipf_{measure}{selection}.log",
     benchmark:
         "logs/figures/zipf_{measure}{selection}.timing.tsv"
+    wildcard_constraints:
+        measure="loss|accuracy",
+        selection="(_[a-z0-9_]+)?",
+    conda:
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=1500,
         runtime=10,
-    conda:
-        "../envs/analysis.yaml"
+    params:
+        ranks=lambda wildcards: canonical(zipf_selection(ZIPF, wildcards.selection)[1]),
+        plotting=canonical(config["plotting"]),
+        code=code_digest(f"{SCRIPTS}/zipf/curves_figure.py"),
     message:
         "zipf: drawing zipf_{wildcards.measure}{wildcards.selection}"
     script:
@@ -187,20 +187,20 @@ rule zipf_comparison_figure:
             category="zipf",
             labels={"figure": "comparison"},
         ),
-    params:
-        comparisons=canonical(ZIPF["comparisons"]),
-        plotting=canonical(config["plotting"]),
-        code=code_digest(f"{SCRIPTS}/zipf/comparison_figure.py"),
     log:
         "logs/figures/zipf_comparison.log",
     benchmark:
         "logs/figures/zipf_comparison.timing.tsv"
+    conda:
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=1500,
         runtime=10,
-    conda:
-        "../envs/analysis.yaml"
+    params:
+        comparisons=canonical(ZIPF["comparisons"]),
+        plotting=canonical(config["plotting"]),
+        code=code_digest(f"{SCRIPTS}/zipf/comparison_figure.py"),
     message:
         "zipf: drawing zipf_comparison"
     script:

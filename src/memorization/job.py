@@ -3,7 +3,6 @@
 The one module that knows Snakemake's object; everything else takes values and gives values.
 """
 
-import __main__
 import json
 import platform
 import sys
@@ -14,6 +13,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
+import __main__
 from memorization.files import write_arrays, write_table
 from memorization.provenance import canonical, code_digest
 
@@ -46,7 +46,7 @@ class Job:
         return {
             "rule": self.rule,
             "code": self.code,
-            "params": {name: json.loads(v) if isinstance(v, str) and v[:1] in "{[" else v for name, v in params.items()},
+            "params": params,
             "wildcards": dict(self.wildcards.items()),
             "versions": {"python": platform.python_version()} | {package: version(package) for package in loaded},
             "device": self.device if "torch" in sys.modules else "cpu",
@@ -76,7 +76,9 @@ def job(snakemake) -> Iterator[Job]:
     log = Path(snakemake.log[0])
     with log.open("w", buffering=1) as out, redirect_stdout(out), redirect_stderr(out):
         try:
-            yield Job(snakemake)
+            this = Job(snakemake)
+            print(this.rule, *(f"{name}={value}" for name, value in this.wildcards.items()), f"code={this.code}")
+            yield this
         except BaseException:
             traceback.print_exc()
             raise

@@ -63,23 +63,20 @@ class Decoder(nn.Module):
         if norm not in ("before", "after"):
             raise ValueError(f"norm: {norm!r} is not one of before, after")
         self.max_length, self.positions = max_length, positions
+        replaced = dict(feed_forward or {})
         self.token_embedding = nn.Embedding(vocabulary, d_model)
         if positions == "learned":
             self.position_embedding = nn.Embedding(max_length, d_model)
         elif positions == "sinusoidal":
             self.register_buffer("position_table", sinusoids(max_length, d_model), persistent=False)
-        self.layers = nn.ModuleList(
-            Layer(
-                CausalSelfAttention(n_heads, d_model, max_length, positions == "rope", bias),
-                (feed_forward or {}).get(i) or FeedForward(d_model, d_ff or 4 * d_model, activation, bias),
-                d_model,
-                norm,
-            )
-            for i in range(n_layers)
-        )
+        self.layers = nn.ModuleList()
+        for i in range(n_layers):
+            attention = CausalSelfAttention(n_heads, d_model, max_length, positions == "rope", bias)
+            mlp = replaced[i] if i in replaced else FeedForward(d_model, d_ff or 4 * d_model, activation, bias)
+            self.layers.append(Layer(attention, mlp, d_model, norm))
         self.final_norm = nn.LayerNorm(d_model) if norm == "before" else nn.Identity()
         self.head = nn.Linear(d_model, n_outputs, bias=bias)
-        self._initialize(init_std)
+        self._initialize(init_std, keep={id(part) for module in replaced.values() for part in module.modules()})
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits of the next token: (batch, length) int64 -> (batch, length, n_outputs)."""
@@ -100,18 +97,13 @@ class Decoder(nn.Module):
         return self.final_norm(x)
 
     @torch.no_grad()
-    def _initialize(self, std: float) -> None:
-        replaced = {id(module) for layer in self.layers for module in layer.feed_forward.modules()}
-        replaced -= {id(m) for layer in self.layers if isinstance(f := layer.feed_forward, FeedForward) for m in f.modules()}
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding) and id(module) not in replaced:
-                module.weight.normal_(0, std)
+    def _initialize(self, std: float, keep: set[int]) -> None:
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear | nn.Embedding) and id(module) not in keep:
+                writes = name.endswith((".attention.output", ".feed_forward.down"))
+                module.weight.normal_(0, std / math.sqrt(2 * len(self.layers)) if writes else std)
                 if getattr(module, "bias", None) is not None:
                     module.bias.zero_()
-        for layer in self.layers:
-            layer.attention.output.weight /= math.sqrt(2 * len(self.layers))
-            if isinstance(layer.feed_forward, FeedForward):
-                layer.feed_forward.down.weight /= math.sqrt(2 * len(self.layers))
 
 
 class Layer(nn.Module):

@@ -68,9 +68,7 @@ def _check_condition(section: dict, name: str) -> None:
         raise ConfigurationError(f"{where}.name: the endings {', '.join(RANKS)} are taken by selections of ranks")
     named(section["datasets"], model["dataset"], f"{where}.dataset")
     if model["d_model"] % model["n_heads"]:
-        raise ConfigurationError(
-            f"{where}.d_model: {model['d_model']} is not divisible by n_heads, {model['n_heads']}"
-        )
+        raise ConfigurationError(f"{where}.d_model: {model['d_model']} is not divisible by n_heads, {model['n_heads']}")
     if model["positions"] == "rope" and model["d_model"] // model["n_heads"] % 2:
         raise ConfigurationError(f"{where}.positions: rope needs an even d_model / n_heads")
     if model["architecture"] == "one_layer_attention" and (model["n_layers"], model["positions"]) != (1, "learned"):

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from memorization.plotting import CHANCE, FLOOR, grid, style
 from memorization.statistics import over_seeds
@@ -43,23 +44,27 @@ def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], rank
     rows = PANELS[measure]
     with style(plotting):
         figure = grid(len(rows), len(conditions), plotting, legend_height=0.5)
-        axes = figure.subplots(len(rows), len(conditions), squeeze=False, sharex="col", sharey="row")
+        axes = figure.subplots(len(rows), len(conditions), squeeze=False, sharex=True, sharey="row")
         norm = LogNorm(1, table["rank"].max() + 1)
         colour = {rank: matplotlib.colormaps[plotting["rank_palette"]](0.93 * norm(rank + 1)) for rank in ranks}
-        for column, condition in zip(axes.T, conditions, strict=True):
-            part = table[table["condition"] == condition]
+        for j, condition in enumerate(conditions):
+            column, part = axes[:, j], table[table["condition"] == condition]
             for ax, (kind, value, label, reference, chance) in zip(column, rows, strict=True):
                 if kind == "lines":
                     _lines(ax, part, value, reference, colour)
                 else:
                     _scatter(ax, part, value, reference, norm, plotting["rank_palette"])
                 ax.axhline(chance, **CHANCE)
-                ax.set(xscale="log", xlim=plotting["limits"]["presentations"])
-                if measure == "loss":
-                    ax.set(yscale="log", ylim=plotting["limits"][value])
-                else:
+                ax.set(xscale="log", yscale="log" if measure == "loss" else "linear")
+                for axis, limits in (("x", plotting["limits"]["presentations"]), ("y", plotting["limits"].get(value))):
+                    if limits:
+                        ax.set(**{f"{axis}lim": limits})
+                if measure == "accuracy":
                     ax.set(ylim=(-0.03, 1.03))
-                if column is axes.T[0]:
+                if value == "loss":
+                    ax.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter=ScalarFormatter())
+                    ax.yaxis.set_minor_formatter(NullFormatter())
+                if j == 0:
                     ax.set_ylabel(label)
             column[0].set_title(condition)
             column[-1].set_xlabel("presentations of the sequence")
@@ -143,8 +148,9 @@ def _scatter(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, no
         s=5, alpha=0.6, linewidths=0, rasterized=True,
     )  # fmt: skip
     if reference:
-        floor = end.groupby("rank")[["presentations", reference]].mean().sort_values("presentations")
-        ax.plot(floor["presentations"], floor[reference], **FLOOR)
+        floor = end.groupby("rank")[[reference, "length"]].mean()
+        expected = np.exp(-floor[reference] * floor["length"]) * end["presentations"].sum() / end["seed"].nunique()
+        ax.plot(expected, floor[reference], **FLOOR)
 
 
 def _rank_legend(colour: dict, measure: str) -> list[Line2D]:

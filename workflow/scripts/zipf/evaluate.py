@@ -4,7 +4,7 @@ from memorization.files import read_arrays
 from memorization.job import job
 from memorization.zipf.evaluation import by_sequence, zipf_records, zipf_runs
 
-with job(snakemake) as this:  # noqa: F821
+with job(snakemake) as this:
     data, trajectory = read_arrays(this.input.sequences), read_arrays(this.input.trajectory)
     run = {"condition": this.wildcards.condition, "model": this.params["architecture"], "seed": this.seed}
     table = by_sequence(trajectory, data["sequences"], data["probabilities"], **run)

@@ -4,7 +4,7 @@ from memorization.data.sequences import sample_sequences, zipf_probabilities
 from memorization.job import job
 from memorization.provenance import generator
 
-with job(snakemake) as this:  # noqa: F821 (Snakemake defines it)
+with job(snakemake) as this:
     dataset = this.settings("dataset")
     rng = generator(dataset["name"], this.seed, "sequences")
     arrays = {

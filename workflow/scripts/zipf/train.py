@@ -7,7 +7,7 @@ from memorization.training.checkpoints import Unfinished, write_tensors
 from memorization.training.devices import set_up
 from memorization.zipf.training import train
 
-with job(snakemake) as this:  # noqa: F821
+with job(snakemake) as this:
     this.device = set_up(this.device, this.threads)
     condition, data = this.settings("condition"), read_arrays(this.input.sequences)
     unfinished = Unfinished(this.unfinished(this.output.checkpoint), this.progress["checkpoint_seconds"])

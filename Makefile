@@ -1,0 +1,33 @@
+# Each target does all of its set-up: it makes .venv and installs into it what requirements.lock says.
+PYTHON ?= python3
+BIN := .venv/bin
+.PHONY: zipf all test report bench clean-venv
+
+zipf: .venv/installed
+	$(BIN)/snakemake --cores all results/figures/zipf_loss.pdf
+
+all: .venv/installed
+	$(BIN)/snakemake --cores all
+
+report: .venv/installed
+	$(BIN)/snakemake --cores all
+	$(BIN)/snakemake --report report.html
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/lint-imports
+	$(BIN)/snakemake --lint
+	$(BIN)/pytest
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/run.py
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "memorization needs Python 3.11 or later: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	touch $@

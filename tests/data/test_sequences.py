@@ -1,0 +1,126 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from memorization.data.sequences import (
+    Batches,
+    bayes_loss,
+    draw,
+    sample_sequences,
+    unique_prefix_length,
+    zipf_probabilities,
+)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def literal_bayes_loss(sequences, probabilities):
+    """The definition, prefix by prefix."""
+    loss = np.empty(sequences.shape)
+    for k, sequence in enumerate(sequences):
+        for n in range(len(sequence)):
+            alike = [(sequences[:, :m] == sequence[:m]).all(axis=1) for m in (n, n + 1)]
+            loss[k, n] = -np.log(probabilities[alike[1]].sum() / probabilities[alike[0]].sum())
+    return loss
+
+
+def literal_unique_prefix_length(sequences):
+    texts = ["".join(map(str, sequence)) for sequence in sequences]
+    return [
+        next((n for n in range(len(text) + 1) if sum(t[:n] == text[:n] for t in texts) == 1), len(text) + 1)
+        for text in texts
+    ]
+
+
+def test_zipf_probabilities_fall_as_a_power_of_the_rank():
+    p = zipf_probabilities(100, 1.5)
+    assert p.dtype == np.float64
+    assert p.sum() == pytest.approx(1, abs=1e-15)
+    np.testing.assert_allclose(p[0] / p, np.arange(1, 101) ** 1.5, rtol=1e-12)
+    np.testing.assert_array_equal(zipf_probabilities(4, 0), np.full(4, 0.25))
+
+
+@pytest.mark.parametrize(("count", "exponent", "named"), [(0, 1.0, "count"), (-3, 1.0, "count"), (5, -0.1, "exponent")])
+def test_impossible_probabilities_are_refused_by_name(count, exponent, named):
+    with pytest.raises(ValueError, match=named):
+        zipf_probabilities(count, exponent)
+
+
+@pytest.mark.parametrize(("count", "length"), [(256, 24), (1000, 32), (300, 100), (200, 8), (16, 4), (1, 0)])
+def test_sampled_sequences_are_distinct_bits(count, length):
+    sequences = sample_sequences(count, length, rng())
+    assert sequences.shape == (count, length)
+    assert sequences.dtype == np.uint8
+    assert len({tuple(sequence) for sequence in sequences.tolist()}) == count
+    assert set(np.unique(sequences)) <= {0, 1}
+
+
+@pytest.mark.parametrize("count", [3, 6])  # by drawing again, and from all codes
+def test_every_set_of_sequences_is_as_likely_as_any_other(count):
+    seen = Counter(tuple(sample_sequences(count, 3, rng(seed))[0]) for seed in range(4000))
+    assert len(seen) == 8
+    expected = 4000 / 8
+    chi_square = sum((n - expected) ** 2 / expected for n in seen.values())
+    assert chi_square < 24.3  # the 99.9% quantile at 7 degrees of freedom
+
+
+def test_too_few_bits_for_so_many_sequences():
+    with pytest.raises(ValueError, match="length: 4 bits give 16 sequences, fewer than the 17 wanted"):
+        sample_sequences(17, 4, rng())
+
+
+def test_draws_have_the_given_frequencies():
+    p = zipf_probabilities(50, 1.0)
+    counts = np.bincount(draw(p, (400, 500), rng()).ravel(), minlength=50)
+    assert np.all(np.abs(counts - 200_000 * p) < 5 * np.sqrt(200_000 * p * (1 - p)))
+
+
+def test_bayes_loss_equals_its_definition():
+    sequences = sample_sequences(40, 7, rng(1))
+    p = rng(2).dirichlet(np.ones(40))
+    np.testing.assert_allclose(bayes_loss(sequences, p), literal_bayes_loss(sequences, p), atol=1e-12)
+    twice = np.concatenate([sequences[:20], sequences[:20]])
+    np.testing.assert_allclose(bayes_loss(twice, p), literal_bayes_loss(twice, p), atol=1e-12)
+
+
+def test_weighted_bayes_loss_is_the_entropy_of_the_draws():
+    p = zipf_probabilities(256, 1.0)
+    loss = bayes_loss(sample_sequences(256, 24, rng()), p)
+    entropy = -(p * np.log(p)).sum() / 24
+    assert p @ loss.mean(axis=1) == pytest.approx(entropy, abs=1e-10)
+    assert entropy == pytest.approx(0.17969, abs=5e-6)
+    np.testing.assert_allclose(loss.sum(axis=1), -np.log(p), atol=1e-10)
+
+
+def test_unique_prefix_length_equals_its_definition():
+    sequences = sample_sequences(60, 8, rng(3))
+    assert unique_prefix_length(sequences).tolist() == literal_unique_prefix_length(sequences)
+    twice = np.concatenate([sequences[:5], sequences[:1]])
+    assert unique_prefix_length(twice).tolist() == literal_unique_prefix_length(twice)
+    assert unique_prefix_length(sequences[:1]).tolist() == [0]
+
+
+def test_prefixes_of_a_thousand_sequences_are_unique_after_11_bits():
+    lengths = [unique_prefix_length(sample_sequences(1000, 32, rng(seed))) for seed in range(20)]
+    assert np.mean(lengths) == pytest.approx(11.3, abs=0.1)
+
+
+def test_batches_are_the_same_from_wherever_one_begins():
+    p = zipf_probabilities(30, 1.0)
+    one, other = (Batches(p, 16, "some", 0) for _ in range(2))
+    steps = range(1, 2 * Batches.BLOCK + 3)
+    ranks = [one.ranks(n) for n in steps]
+    for n in reversed(steps):
+        np.testing.assert_array_equal(other.ranks(n), ranks[n - 1])
+    assert not np.array_equal(ranks[0], ranks[Batches.BLOCK])
+    assert not np.array_equal(ranks[0], Batches(p, 16, "some", 1).ranks(1))
+    assert not np.array_equal(ranks[0], Batches(p, 16, "another", 0).ranks(1))
+
+
+def test_distinct_sequences_of_a_batch_are_counted():
+    batches = Batches(zipf_probabilities(5, 1.0), 64, "some", 0)
+    ranks, counts = batches.distinct(7)
+    assert dict(zip(ranks.tolist(), counts.tolist(), strict=True)) == Counter(batches.ranks(7).tolist())

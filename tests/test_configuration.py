@@ -1,0 +1,68 @@
+import copy
+
+import pytest
+import yaml
+
+from memorization.configuration import ConfigurationError, check, named, seeds
+from memorization.provenance import ROOT
+
+BASE = yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())
+SCHEMAS = str(ROOT.parent / "workflow/schemas")
+
+
+def changed(change):
+    config = copy.deepcopy(BASE)
+    change(config)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(zipff={}), "zipff: unknown section; allowed: device, plotting, progress, zipf"),
+        (lambda c: c.pop("plotting"), "plotting: section missing"),
+        (lambda c: c.update(device="gpu"), "device: 'gpu' is not allowed; allowed: auto, cpu, cuda"),
+        (lambda c: c["zipf"].update(seed=3), "zipf.seed: unknown key; allowed: comparisons, datasets"),
+        (lambda c: c["zipf"].pop("ranks"), "zipf.ranks: missing"),
+        (lambda c: c["zipf"].update(seeds=0), "zipf.seeds: 0 is less than the minimum of 1"),
+        (lambda c: c["zipf"].update(seeds=[]), "zipf.seeds"),
+        (
+            lambda c: c["zipf"]["datasets"][0].update(count=-1),
+            r"zipf.datasets\[laptop\].count: -1 is less than .* of 1",
+        ),
+        (lambda c: c["zipf"]["datasets"][0].update(exponent=-0.5), r"zipf.datasets\[laptop\].exponent: -0.5 is less"),
+        (lambda c: c["zipf"]["models"][1].update(lr=1), r"zipf.models\[medium\].lr: unknown key; allowed: arch"),
+        (
+            lambda c: c["zipf"]["models"][1].update(positions="absolute"),
+            r"zipf.models\[medium\].positions: 'absolute' is not allowed; allowed: learned, rope, sinusoidal, none",
+        ),
+        (
+            lambda c: c["zipf"]["defaults"].update(learning_rate="1e-3"),
+            "zipf.defaults.learning_rate: '1e-3' is text to YAML, not a number; write 1.0e-3 for 1e-3",
+        ),
+        (lambda c: c["zipf"]["models"].append({"name": "medium"}), "zipf.models: named twice: medium"),
+        (lambda c: c["zipf"]["models"][0].update(name="Medium-2"), "does not match"),
+        (
+            lambda c: c["plotting"].update(font_size=0),
+            "plotting.font_size: 0 is less than or equal to the minimum of 0",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(change, message):
+    with pytest.raises(ConfigurationError, match=message) as error:
+        check(changed(change), SCHEMAS, cross_checks={})
+    assert "\n" not in str(error.value)
+
+
+def test_the_configuration_that_stands_is_sound():
+    check(BASE, SCHEMAS, cross_checks={})
+
+
+def test_seeds_are_counted_or_listed():
+    assert seeds({"seeds": 3}) == [0, 1, 2]
+    assert seeds({"seeds": [47, 48]}) == [47, 48]
+
+
+def test_an_absent_name_is_refused_with_what_there_is():
+    with pytest.raises(ConfigurationError, match=r"some\.where: there is no 'c'; allowed: a, b"):
+        named([{"name": "a"}, {"name": "b"}], "c", "some.where")

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from memorization.records import RECORD
+from memorization.zipf.evaluation import by_sequence, zipf_records, zipf_runs
+
+SEQUENCES = np.array([[0, 0, 0, 1], [0, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]], np.uint8)
+P = np.array([0.4, 0.3, 0.2, 0.1])
+RUN = {"condition": "some", "model": "decoder", "seed": 5}
+RIGHT, WRONG = 0.1, 2.0  # nats
+
+
+@pytest.fixture
+def table():
+    nll = np.array(
+        [[RIGHT, WRONG, RIGHT, RIGHT], [WRONG, WRONG, RIGHT, WRONG], [WRONG, RIGHT, RIGHT, RIGHT], [RIGHT] * 4]
+    )
+    trajectory = {
+        "step": np.full(4, 9),
+        "rank": np.array([0, 1, 2, 3]),
+        "presentations": np.array([4, 3, 2, 0]),
+        "last_presentation": np.array([9, 8, 7, 0]),
+        "nll": nll.astype(np.float32),
+    }
+    return by_sequence(trajectory, SEQUENCES, P, **RUN)
+
+
+def test_losses_and_accuracies_over_all_bits_and_the_suffix(table):
+    assert table["suffix_length"].tolist() == [0, 2, 3, 0]  # prefixes 0001, 01, 1, 0000
+    assert table["loss"].tolist() == pytest.approx([0.575, 1.525, 0.575, 0.1], abs=1e-6)
+    assert table["accuracy"].tolist() == [0.75, 0.25, 0.75, 1.0]
+    assert table["suffix_loss"].tolist() == pytest.approx([np.nan, 1.05, 0.1, np.nan], nan_ok=True)
+    assert table["suffix_accuracy"].tolist() == pytest.approx([np.nan, 0.5, 1.0, np.nan], nan_ok=True)
+
+
+def test_bayes_references(table):
+    np.testing.assert_allclose(table["floor"], -np.log(P) / 4)
+    # The Bayes predictor says 0, 0, 0, 1; of rank 1 it misses the second bit, of rank 2 the first, of 3 the last.
+    assert table["ceiling"].tolist() == [1.0, 0.75, 0.75, 0.75]
+
+
+def test_records_are_of_the_suffix(table):
+    rows = zipf_records(table)
+    assert list(rows) == list(RECORD)
+    assert rows["item"].tolist() == ["set0/rank1", "set0/rank2"]
+    assert rows["n_tokens"].tolist() == [2, 3]
+    assert rows["recall"].tolist() == [0.5, 1.0]
+    assert rows["exact"].tolist() == [False, True]
+    assert rows["exposures"].tolist() == [3, 2]
+    assert rows["nll_bits"].tolist() == pytest.approx([2.1 / np.log(2), 0.3 / np.log(2)])
+    assert rows["prior_bits"].tolist() == [2, 3]
+    assert set(rows["phase"]) == {"train"}
+    assert set(rows["arm"]) == {"transformer"}
+
+
+def test_a_run_counts_its_trainable_state():
+    row = zipf_runs(**RUN, parameters=1000, steps=9).iloc[0]
+    assert (row["parameters"], row["trainable"], row["state_bits"], row["steps"]) == (1000, 1000, 32_000, 9)
