@@ -3,6 +3,7 @@
 # sequences (a data set, a seed) -> train (a condition, a seed) -> evaluate -> tables, figures
 from memorization.zipf.conditions import condition as zipf_condition
 from memorization.zipf.conditions import dataset as zipf_dataset
+from memorization.zipf.conditions import run_memory, table_memory, training_settings
 from memorization.zipf.conditions import selection as zipf_selection
 
 ZIPF = config["zipf"]
@@ -53,17 +54,11 @@ rule zipf_train:
         "../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=60,
+        mem_mb=lambda wildcards: run_memory(ZIPF, wildcards.condition),
+        runtime=lambda wildcards: zipf_condition(ZIPF, wildcards.condition)["runtime"],
         gpu=GPU,
     params:
-        condition=lambda wildcards: canonical(
-            {
-                key: value
-                for key, value in zipf_condition(ZIPF, wildcards.condition).items()
-                if key not in ("name", "steps")
-            }
-        ),
+        condition=lambda wildcards: canonical(training_settings(ZIPF, wildcards.condition)),
         evaluation=canonical(ZIPF["evaluation"]),
         code=code_digest(f"{SCRIPTS}/zipf/train.py"),
     message:
@@ -92,7 +87,7 @@ rule zipf_evaluate:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=lambda wildcards: run_memory(ZIPF, wildcards.condition),
         runtime=10,
     params:
         architecture=lambda wildcards: zipf_condition(ZIPF, wildcards.condition)["architecture"],
@@ -122,7 +117,7 @@ rule zipf_table:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=table_memory(ZIPF, names(ZIPF["models"]), len(seeds(ZIPF))),
         runtime=10,
     params:
         code=code_digest(f"{SCRIPTS}/zipf/table.py"),
@@ -159,7 +154,7 @@ rule zipf_curves_figure:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=table_memory(ZIPF, names(ZIPF["models"]), len(seeds(ZIPF))),
         runtime=10,
     params:
         ranks=lambda wildcards: canonical(zipf_selection(ZIPF, wildcards.selection)[1]),
@@ -195,7 +190,7 @@ rule zipf_comparison_figure:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=table_memory(ZIPF, names(ZIPF["models"]), len(seeds(ZIPF))),
         runtime=10,
     params:
         comparisons=canonical(ZIPF["comparisons"]),

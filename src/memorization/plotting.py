@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import matplotlib
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from memorization.files import whole
@@ -15,20 +16,23 @@ FLOOR = {"color": "black", "linestyle": "--", "linewidth": 1.0, "zorder": 4}
 
 @contextmanager
 def style(plotting: dict) -> Iterator[None]:
-    """Draw inside with the configuration's font size and dpi, and a frame without boxes."""
-    with matplotlib.rc_context(
-        {
-            "font.size": plotting["font_size"],
-            "axes.titlesize": plotting["font_size"] + 1,
-            "legend.fontsize": plotting["font_size"] - 1,
-            "legend.frameon": False,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "savefig.dpi": plotting["dpi"],
-            "pdf.fonttype": 42,
-            "svg.hashsalt": "memorization",
-        }
-    ):
+    """Draw and write inside with the configuration's font size and dpi, and a frame without boxes."""
+    size = plotting["font_size"]
+    look = sns.axes_style("ticks") | {
+        "font.size": size,
+        "axes.labelsize": size,
+        "axes.titlesize": size + 1,
+        "xtick.labelsize": size - 1,
+        "ytick.labelsize": size - 1,
+        "legend.fontsize": size - 1,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "savefig.dpi": plotting["dpi"],
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "memorization",
+    }
+    with matplotlib.rc_context(look):
         yield
 
 
@@ -38,7 +42,7 @@ def grid(rows: int, columns: int, plotting: dict, legend_height: float = 0.0) ->
     return Figure(figsize=size, layout="constrained")
 
 
-def save(figure: Figure, paths: Mapping[str, str], made_by: dict) -> None:
+def save(figure: Figure, paths: Mapping[str, str], plotting: dict, made_by: dict) -> None:
     """Write a figure in every format of ``paths`` (format: path), without dates, saying what made it."""
     made_by = json.dumps(made_by, sort_keys=True)
     metadata = {
@@ -47,5 +51,5 @@ def save(figure: Figure, paths: Mapping[str, str], made_by: dict) -> None:
         "png": {"Software": None, "Description": made_by},
     }
     for ext, path in paths.items():
-        with whole(path) as part:
+        with whole(path) as part, style(plotting):
             figure.savefig(part, format=ext, metadata=metadata[ext])

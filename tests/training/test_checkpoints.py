@@ -1,3 +1,6 @@
+import json
+import re
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -27,8 +30,16 @@ def test_tensors_come_back_with_what_made_them(tmp_path):
         assert back[name].dtype == tensor.dtype
         assert torch.equal(back[name], tensor)
     with safe_open(tmp_path / "x.safetensors", "pt") as file:
-        assert file.metadata()["made_by"] == '{"rule": "some"}'
+        made_by = json.loads(file.metadata()["made_by"])
+    assert made_by["rule"] == "some"
+    assert re.fullmatch("[0-9a-f]{64}", made_by["sha256"])
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_equal_tensors_are_equal_bytes(tmp_path):
+    for n in range(8):
+        write_tensors(tmp_path / str(n), dict(reversed(TENSORS.items())) if n % 2 else TENSORS, {"a": 1, "b": 2})
+    assert len({(tmp_path / str(n)).read_bytes() for n in range(8)}) == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "other"])

@@ -81,7 +81,7 @@ def test_a_figure_is_written_alike_each_time_and_says_what_made_it(table, tmp_pa
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         paths = {ext: str(tmp_path / folder / f"x.{ext}") for ext in ("pdf", "png", "svg")}
-        save(curves_figure(table, "loss", ["a"], [0], PLOTTING), paths, {"code": "abcdef"})
+        save(curves_figure(table, "loss", ["a"], [0], PLOTTING), paths, PLOTTING, {"code": "abcdef"})
         contents.append([(tmp_path / folder / f"x.{ext}").read_bytes() for ext in paths])
         assert len(list((tmp_path / folder).iterdir())) == 3
     assert contents[0] == contents[1]

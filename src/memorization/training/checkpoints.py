@@ -15,11 +15,11 @@ from memorization.files import DamagedFile, whole
 
 
 def write_tensors(path: str, tensors: Mapping[str, Tensor], made_by: dict) -> None:
-    """Tensors in safetensors, with what made them as JSON and a digest of the contents in the metadata."""
+    """Tensors in safetensors, with what made them and a digest of the contents as JSON in the metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"made_by": json.dumps(made_by, sort_keys=True), "sha256": _digest(tensors)}
-    with whole(path) as part:
-        save_file(tensors, part, metadata)
+    made_by = made_by | {"sha256": _digest(tensors)}
+    with whole(path) as part:  # one entry of metadata: safetensors writes several in an order that changes
+        save_file(tensors, part, {"made_by": json.dumps(made_by, sort_keys=True)})
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
@@ -35,10 +35,10 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            expected = (file.metadata() or {}).get("sha256")
-    except (OSError, SafetensorError) as error:
+            made_by = json.loads((file.metadata() or {}).get("made_by", "{}"))
+    except (OSError, ValueError, SafetensorError) as error:
         raise DamagedFile(path, error) from error
-    if expected != _digest(tensors):
+    if made_by.get("sha256") != _digest(tensors):
         raise DamagedFile(path, "its contents do not match their digest")
     return tensors
 

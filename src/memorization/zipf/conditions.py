@@ -36,6 +36,22 @@ def selection(section: dict, text: str) -> tuple[list[str], list[int]]:
     return conditions, ranks
 
 
+def training_settings(section: dict, name: str) -> dict:
+    """What makes a condition's training what it is: not its name, how far it goes or what it asks of a cluster."""
+    return {key: value for key, value in condition(section, name).items() if key not in ("name", "steps", "runtime")}
+
+
+def run_memory(section: dict, name: str) -> int:
+    """Megabytes that training or evaluating a run takes: its losses at each bit, several times over."""
+    data = dataset(section, condition(section, name)["dataset"])
+    return 1000 + _recorded(section, name) * data["length"] * 40 // 10**6
+
+
+def table_memory(section: dict, conditions: list[str], seeds: int) -> int:
+    """Megabytes that a table of these conditions' runs takes."""
+    return 1000 + seeds * sum(_recorded(section, name) for name in conditions) * 400 // 10**6
+
+
 def check(section: dict) -> None:
     """What no schema can say of the section.
 
@@ -60,6 +76,11 @@ def check(section: dict) -> None:
             named(section["models"], name, f"zipf.{key}")
     for name in section["panels"]:
         _check_ranks(section, name, section["ranks"], "zipf.ranks")
+
+
+def _recorded(section: dict, name: str) -> int:
+    count = dataset(section, condition(section, name)["dataset"])["count"]
+    return section["evaluation"]["checkpoints"] * -(-count // section["evaluation"]["train_stride"]) + count
 
 
 def _check_condition(section: dict, name: str) -> None:

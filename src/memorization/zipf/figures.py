@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -91,7 +92,7 @@ def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: di
         figure = grid(2, len(comparisons), plotting)
         axes = figure.subplots(2, len(comparisons), squeeze=False, sharex=True, sharey="row")
         for column, comparison in zip(axes.T, comparisons, strict=True):
-            colours = iter(plotting["palette"] * len(comparison["conditions"]))
+            colours = iter(sns.color_palette(plotting["palette"], len(comparison["conditions"])))
             for name in comparison["conditions"]:
                 colour = "black" if name in shared else next(colours)
                 part = whole[(whole["condition"] == name) & (whole["step"] > 0)]

@@ -6,6 +6,6 @@ from memorization.plotting import save
 from memorization.zipf.figures import comparison_figure
 
 with job(snakemake) as this:
-    table = read_tables(this.input.runs)
-    figure = comparison_figure(table, this.settings("comparisons"), this.settings("plotting"))
-    save(figure, this.output, this.made_by)
+    table, plotting = read_tables(this.input.runs), this.settings("plotting")
+    figure = comparison_figure(table, this.settings("comparisons"), plotting)
+    save(figure, this.output, plotting, this.made_by)

@@ -1,0 +1,61 @@
+"""Ratios against peers and against the plain way, medians of runs taken in turns; writes docs/performance.md.
+
+Each row is measured in one process on one thread, so that its two sides see the same machine.
+"""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import zipf_step
+
+ROWS = [*zipf_step.ROWS]
+REPEATS = 7
+PAGE = Path(__file__).parents[1] / "docs/performance.md"
+HEAD = """# Performance
+
+Written by `make bench`: ratios of times in one process on one thread, medians of {repeats} runs of either side,
+taken in turns. Measured with Python {python} on {machine}.
+
+| what | against | ratio | at least | ours (ms) | theirs (ms) |
+|---|---|---|---|---|---|
+"""
+
+
+def seconds(run: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    lines, failed = [], []
+    for what, against, least, make in ROWS:
+        ours, theirs = make()
+        seconds(ours), seconds(theirs)  # warm up
+        times = [(seconds(ours), seconds(theirs)) for _ in range(REPEATS)]
+        mine, peer = (statistics.median(side) * 1000 for side in zip(*times, strict=True))
+        lines.append(f"| {what} | {against} | {peer / mine:.2f}x | {least}x | {mine:.1f} | {peer:.1f} |")
+        print(lines[-1], flush=True)
+        if peer / mine < least:
+            failed.append(what)
+    head = HEAD.format(repeats=REPEATS, python=platform.python_version(), machine=machine())
+    PAGE.write_text(head + "\n".join(lines) + "\n")
+    if failed:
+        raise SystemExit(f"below what is wanted: {', '.join(failed)}")
+
+
+def machine() -> str:
+    names = [
+        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    return f"{names[0]}, {len(names)} cores" if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Bad input is one line that names the key, before any job, and leaves nothing behind."""
+
+import pytest
+import yaml
+from conftest import ROOT, snakemake
+from snakemake.api import SnakemakeApi
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings
+
+DATA = {"name": "smoke", "count": 80, "length": 12, "exponent": 1.0}
+BAD = {
+    "unknown key": ({"zipf": {"sedes": 3}}, "zipf.sedes: unknown key; allowed: comparisons"),
+    "negative K": ({"zipf": {"datasets": [DATA | {"count": -5}]}}, "zipf.datasets[smoke].count: -5"),
+    "negative exponent": ({"zipf": {"datasets": [DATA | {"exponent": -1}]}}, "zipf.datasets[smoke].exponent: -1"),
+    "short sequences": ({"zipf": {"datasets": [DATA | {"length": 6}]}}, "zipf.datasets[smoke].length: 6 bits"),
+    "named twice": ({"zipf": {"models": [{"name": "small"}] * 2}}, "zipf.models: named twice: small"),
+    "unknown positions": ({"zipf": {"defaults": {"positions": "alibi"}}}, "zipf.defaults.positions: 'alibi' is not"),
+    "no seed": ({"zipf": {"seeds": 0}}, "zipf.seeds: 0 is less than the minimum of 1"),
+    "heads": ({"zipf": {"defaults": {"n_heads": 3}}}, "zipf.models[small].d_model: 16 is not divisible by n_heads, 3"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_mistake_is_refused_before_any_job(tmp_path, name):
+    change, message = BAD[name]
+    overlay, folder = tmp_path / "overlay.yaml", tmp_path / "run"
+    overlay.write_text(yaml.safe_dump(change))
+    with SnakemakeApi(OutputSettings()) as api:
+        workflow = api.workflow(
+            resource_settings=ResourceSettings(cores=1),
+            config_settings=ConfigSettings(configfiles=[ROOT / "config/smoke.yaml", overlay]),
+            snakefile=ROOT / "Snakefile",
+            workdir=folder,
+        )
+        with pytest.raises(WorkflowError) as error:
+            workflow.dag()
+    line = str(error.value).splitlines()[0]
+    assert line.startswith(message), line
+    assert not [path for path in folder.rglob("*") if path.is_file() and ".snakemake" not in path.parts]
+
+
+def test_the_command_line_says_it_in_one_line_and_fails(tmp_path):
+    arguments = ["zipf", "--cores", "1", "--config", "device=gpu", "--directory", str(tmp_path / "run")]
+    printed = snakemake(*arguments, root=ROOT, check=False)
+    assert printed.endswith("exit 1")
+    assert printed.count("device: 'gpu' is not allowed; allowed: auto, cpu, cuda") == 1
+    assert "Traceback" not in printed
+    assert not (tmp_path / "run/results").exists()
+
+
+def test_a_figure_of_an_unknown_condition_is_refused_with_what_there_is(tmp_path):
+    target = "results/figures/zipf_loss_mediun.pdf"
+    arguments = [target, "--cores", "1", "--configfile", "config/smoke.yaml", "--directory", str(tmp_path / "run")]
+    printed = snakemake(*arguments, root=ROOT, check=False)
+    assert printed.endswith("exit 1")
+    assert "there is no 'mediun'; allowed: small, medium, large_rope, large_lr" in printed
+    assert not (tmp_path / "run/results").exists()

@@ -1,0 +1,78 @@
+"""The main job by the real command line, its bytes, and what it leaves."""
+
+import json
+import re
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from conftest import Study, planned, snakemake
+
+MAIN = "results/figures/zipf_loss.pdf"
+
+
+def results(folder):
+    return {str(path.relative_to(folder)): path for path in sorted((folder / "results").rglob("*")) if path.is_file()}
+
+
+def test_two_runs_of_the_main_job_give_the_same_bytes(study, checkout, tmp_path):
+    other = Study(checkout, tmp_path / "again")
+    printed = snakemake("--cores", "2", *other.arguments(MAIN), root=checkout)
+    assert "zipf: training large_rope, seed 1, to step 40" in printed
+    made, before = results(other.folder), results(study.folder)
+    assert len(made) == 2 + 2 * 8 + 3 * 8 + 3  # sequences, trainings, evaluations, one figure in three formats
+    for name, path in made.items():
+        assert path.read_bytes() == before[name].read_bytes(), name
+
+
+def test_tables_hold_every_run_and_say_what_made_them(study):
+    tables = {name: study.folder / f"results/tables/zipf_{name}.parquet" for name in ("by_sequence", "records", "runs")}
+    runs = pd.read_parquet(tables["runs"])
+    assert len(runs) == 8
+    assert len(runs[["condition", "seed"]].drop_duplicates()) == 8
+    by_sequence = pd.read_parquet(tables["by_sequence"])
+    assert (by_sequence.groupby(["condition", "seed", "step"]).size() == 80).all()
+    for path in tables.values():
+        made_by = json.loads(pq.read_schema(path).metadata[b"made_by"])
+        assert re.fullmatch("[0-9a-f]{12}", made_by["code"])
+        assert made_by["rule"] == "zipf_table"
+    one = study.folder / "results/zipf/evaluations/medium/seed1/records.parquet"
+    assert json.loads(pq.read_schema(one).metadata[b"made_by"])["wildcards"] == {"condition": "medium", "seed": "1"}
+
+
+def test_a_dry_run_names_the_condition_and_the_seed(study, tmp_path):
+    printed = snakemake("-n", *Study(study.root, tmp_path / "new").arguments(MAIN), root=study.root)
+    for condition in ("small", "medium", "large_rope", "large_lr"):
+        for seed in (0, 1):
+            assert f"zipf: training {condition}, seed {seed}, to step 40" in printed
+
+
+@pytest.mark.parametrize("name", ["smoke", "paper"])
+def test_an_overlay_runs_its_own_conditions_alone(study, tmp_path, name):
+    arguments = ["zipf", "--configfile", f"config/{name}.yaml", "--directory", str(tmp_path / "new")]
+    printed = snakemake("-n", *arguments, root=study.root)
+    trained = set(re.findall(r"zipf: training (\w+), seed", printed))
+    section = yaml.safe_load((study.root / f"config/{name}.yaml").read_text())["zipf"]
+    assert trained == {model["name"] for model in section["models"]}
+    sampled = set(re.findall(r"zipf: sampling the sequences of (\w+), seed", printed))
+    assert sampled == {data["name"] for data in section["datasets"]}
+
+
+def test_the_default_has_three_seeds_of_every_condition(study, tmp_path):
+    jobs = planned("--directory", str(tmp_path / "new"), root=study.root)
+    section = yaml.safe_load((study.root / "config/config.yaml").read_text())["zipf"]
+    assert section["seeds"] == 3
+    assert jobs["zipf_train"] == 3 * len(section["models"]) == 39
+    main = planned(MAIN, "--directory", str(tmp_path / "new"), root=study.root)
+    assert main["zipf_train"] == 3 * 4
+
+
+def test_the_report_holds_every_figure_and_its_caption(study, tmp_path):
+    report = tmp_path / "report.html"
+    snakemake("--report", str(report), *study.arguments("zipf"), root=study.root)
+    text = report.read_text()
+    for figure in ("zipf_loss.svg", "zipf_accuracy.svg", "zipf_comparison.svg"):
+        assert figure in text
+    assert "drawn most often" in text
+    assert "Undefined" not in text

@@ -1,0 +1,81 @@
+"""Only what is stale is made again."""
+
+import re
+import shutil
+
+FIGURES = {"zipf_curves_figure": 2, "zipf_comparison_figure": 1}
+
+
+def rewrite(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def overlay(tmp_path, text):
+    path = tmp_path / "overlay.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_nothing_is_stale_after_a_run(study):
+    assert study.planned() == {}
+
+
+def test_a_clone_elsewhere_with_touched_files_comments_and_reordered_yaml_makes_nothing_stale(
+    study, checkout, tmp_path
+):
+    for script in (*checkout.rglob("*.py"), *checkout.rglob("*.smk")):
+        script.touch()
+    rewrite(checkout / "src/memorization/models/decoder.py", '"""A causal', '"""A very causal')
+    rewrite(
+        checkout / "src/memorization/zipf/training.py",
+        "        loss.backward()",
+        "        # why\n        loss.backward()",
+    )
+    smoke = (checkout / "config/smoke.yaml").read_text().replace("3.0e-4", "0.000300")
+    head, ranks, rest = re.split(r"^(  ranks: .*\n)", smoke, flags=re.MULTILINE)
+    (checkout / "config/smoke.yaml").write_text(head.replace("zipf:\n", f"zipf:\n{ranks}") + rest)
+    assert study.planned(root=checkout) == {}
+
+
+def test_inputs_that_were_touched_make_nothing_stale(study, tmp_path):
+    copy = tmp_path / "smoke"
+    shutil.copytree(study.folder, copy)
+    for path in (copy / "results/zipf/sequences").rglob("*.npz"):
+        path.touch()
+    assert type(study)(study.root, copy).planned() == {}
+
+
+def test_one_more_seed_trains_that_seed_once_per_condition(study, tmp_path):
+    expected = {"zipf": 1, "zipf_sequences": 1, "zipf_train": 4, "zipf_evaluate": 4, "zipf_table": 3} | FIGURES
+    assert study.planned(overlay(tmp_path, "zipf: {seeds: 3}")) == expected
+
+
+def test_a_color_draws_figures_and_trains_nothing(study, tmp_path):
+    assert study.planned(overlay(tmp_path, "plotting: {rank_palette: magma}")) == {"zipf": 1} | FIGURES
+
+
+def test_what_says_how_a_job_runs_makes_nothing_stale(study, tmp_path):
+    how = "device: cpu\nprogress: {report_seconds: 1, checkpoint_seconds: 1}\nzipf: {defaults: {runtime: 7}}"
+    assert study.planned(overlay(tmp_path, how)) == {}
+
+
+def test_one_number_of_one_condition_trains_that_condition(study, tmp_path):
+    smoke = (study.root / "config/smoke.yaml").read_text()
+    changed = overlay(tmp_path, smoke.replace("learning_rate: 3.0e-4", "learning_rate: 2.0e-4"))
+    assert changed
+    expected = {"zipf": 1, "zipf_train": 2, "zipf_evaluate": 2, "zipf_table": 3, "zipf_curves_figure": 2}
+    assert study.planned(changed) == expected
+
+
+def test_code_makes_stale_what_runs_it_and_no_more(study, checkout):
+    rewrite(checkout / "src/memorization/zipf/figures.py", "legend_height=0.5", "legend_height=0.6")
+    assert study.planned(root=checkout) == {"zipf": 1} | FIGURES
+    rewrite(checkout / "src/memorization/zipf/evaluation.py", "nll < np.log(2)", "nll <= np.log(2)")
+    assert study.planned(root=checkout) == {"zipf": 1, "zipf_evaluate": 8, "zipf_table": 3} | FIGURES
+    rewrite(
+        checkout / "src/memorization/models/decoder.py", "query, key, value = heads", "query, key, value = 1 * heads"
+    )
+    expected = {"zipf": 1, "zipf_train": 8, "zipf_evaluate": 8, "zipf_table": 3} | FIGURES
+    assert study.planned(root=checkout) == expected
