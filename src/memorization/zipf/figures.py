@@ -108,6 +108,8 @@ def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: di
             column[0].axhline(LN2, **CHANCE)
             column[1].axhline(0.5, **CHANCE)
             column[0].set(xscale="log", ylim=(0, 0.85), title=comparison["name"])
+            if plotting["limits"]["step"]:
+                column[0].set_xlim(plotting["limits"]["step"])
             column[1].set(ylim=(0.4, 1.02), xlabel="optimizer step")
             column[1].legend(loc="upper left", handlelength=1.2)
         axes[0, 0].set_ylabel("loss, all bits, weighted by p\n(nats per bit)")
@@ -135,7 +137,8 @@ def _lines(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, colo
         seen = part[(part["rank"] == rank) & (part["presentations"] > 0)]
         for _, seed in seen.groupby("seed"):
             ax.plot(seed["presentations"], seed[value], color=shade, alpha=0.4, linewidth=0.6)
-        mean = seen.groupby("step")[["presentations", value]].mean()
+        everywhere = seen.groupby("step")["seed"].transform("size") == seen["seed"].nunique()
+        mean = seen[everywhere].groupby("step")[["presentations", value]].mean()
         ax.plot(mean["presentations"], mean[value], color=shade, linewidth=1.6)
         if reference and len(seen):
             ends = [mean["presentations"].max() * 0.5, mean["presentations"].max()]
