@@ -6,7 +6,15 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 from snakemake.exceptions import WorkflowError
 
 import memorization.zipf.conditions
-from memorization.configuration import ConfigurationError, check, export_environment, names, seeds
+from memorization.configuration import (
+    ConfigurationError,
+    check,
+    check_plotting,
+    export_environment,
+    figure_settings,
+    names,
+    seeds,
+)
 from memorization.provenance import canonical, code_digest
 
 export_environment(workflow.basedir)
@@ -15,7 +23,7 @@ try:
     check(
         config,
         schemas=f"{workflow.basedir}/workflow/schemas",
-        cross_checks={"zipf": memorization.zipf.conditions.check},
+        cross_checks={"plotting": check_plotting, "zipf": memorization.zipf.conditions.check},
     )
 except ConfigurationError as error:
     raise WorkflowError(str(error))

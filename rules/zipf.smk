@@ -13,7 +13,7 @@ ZIPF_RUN = "results/zipf/evaluations/{condition}/seed{seed}"
 rule zipf:
     input:
         expand("results/figures/zipf_{figure}.pdf", figure=["loss", "accuracy", "comparison"]),
-        expand("results/tables/zipf_{table}.parquet", table=["by_sequence", "records", "runs"]),
+        expand("results/tables/zipf_{table}.parquet", table=["by_sequence", "summary", "records", "runs"]),
 
 
 rule zipf_sequences:
@@ -77,6 +77,7 @@ rule zipf_evaluate:
         ),
     output:
         by_sequence=f"{ZIPF_RUN}/by_sequence.parquet",
+        summary=f"{ZIPF_RUN}/summary.parquet",
         records=f"{ZIPF_RUN}/records.parquet",
         runs=f"{ZIPF_RUN}/runs.parquet",
     log:
@@ -91,6 +92,7 @@ rule zipf_evaluate:
         runtime=10,
     params:
         architecture=lambda wildcards: zipf_condition(ZIPF, wildcards.condition)["architecture"],
+        train_stride=ZIPF["evaluation"]["train_stride"],
         code=code_digest(f"{SCRIPTS}/zipf/evaluate.py"),
     message:
         "zipf: evaluating {wildcards.condition}, seed {wildcards.seed}"
@@ -100,10 +102,10 @@ rule zipf_evaluate:
 
 rule zipf_table:
     input:
-        runs=expand(
-            f"{ZIPF_RUN}/{{{{table}}}}.parquet",
-            condition=names(ZIPF["models"]),
-            seed=seeds(ZIPF),
+        runs=lambda wildcards: expand(
+            f"{ZIPF_RUN}/{wildcards.table}.parquet",
+            condition=sorted(names(ZIPF["models"])),
+            seed=sorted(seeds(ZIPF)),
         ),
     output:
         table="results/tables/zipf_{table}.parquet",
@@ -112,7 +114,7 @@ rule zipf_table:
     benchmark:
         "logs/tables/zipf_{table}.timing.tsv"
     wildcard_constraints:
-        table="by_sequence|records|runs",
+        table="by_sequence|summary|records|runs",
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -157,8 +159,8 @@ rule zipf_curves_figure:
         mem_mb=table_memory(ZIPF, names(ZIPF["models"]), len(seeds(ZIPF))),
         runtime=10,
     params:
-        ranks=lambda wildcards: canonical(zipf_selection(ZIPF, wildcards.selection)[1]),
-        plotting=canonical(config["plotting"]),
+        selection=lambda wildcards: canonical(zipf_selection(ZIPF, wildcards.selection)),
+        plotting=canonical(figure_settings(config["plotting"], "zipf_curves")),
         code=code_digest(f"{SCRIPTS}/zipf/curves_figure.py"),
     message:
         "zipf: drawing zipf_{wildcards.measure}{wildcards.selection}"
@@ -169,7 +171,7 @@ rule zipf_curves_figure:
 rule zipf_comparison_figure:
     input:
         runs=expand(
-            f"{ZIPF_RUN}/by_sequence.parquet",
+            f"{ZIPF_RUN}/summary.parquet",
             condition=sorted({name for each in ZIPF["comparisons"] for name in each["conditions"]}),
             seed=seeds(ZIPF),
         ),
@@ -194,7 +196,7 @@ rule zipf_comparison_figure:
         runtime=10,
     params:
         comparisons=canonical(ZIPF["comparisons"]),
-        plotting=canonical(config["plotting"]),
+        plotting=canonical(figure_settings(config["plotting"], "zipf_comparison")),
         code=code_digest(f"{SCRIPTS}/zipf/comparison_figure.py"),
     message:
         "zipf: drawing zipf_comparison"

@@ -74,3 +74,6 @@ def test_random_streams_are_kept_apart_by_their_names():
     assert not np.array_equal(numbers("a", 1, "draws"), numbers("a", 2, "draws"))
     assert not np.array_equal(numbers("a", 1, "draws"), numbers("a", 1, "sequences"))
     assert not np.array_equal(numbers("a", 11), numbers("a1", 1))
+    np.testing.assert_array_equal(numbers("a", 5), numbers("a", np.int64(5)))
+    with pytest.raises(TypeError):
+        numbers("a", 0.5)

@@ -3,14 +3,26 @@
 Imported when the Snakefile is read: nothing here may import torch.
 """
 
+import math
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
+
+TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {
+        "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+        "number": lambda _, value: (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        ),
+    }
+)
+Validator = validators.extend(Draft202012Validator, type_checker=TYPES)  # 3.0 is no integer, .nan no number
 
 
 class ConfigurationError(ValueError):
@@ -32,13 +44,13 @@ def check(config: dict, schemas: str, cross_checks: Mapping[str, Callable[[dict]
         One line, such as ``zipf.seeds: 0 is less than the minimum of 1``.
     """
     known = {path.name.removesuffix(".schema.yaml"): path for path in Path(schemas).glob("*.schema.yaml")}
-    for section in sorted(config.keys() | known.keys()):
+    for section in sorted(config.keys() | known.keys(), key=str):
         if section not in known:
             raise ConfigurationError(f"{section}: unknown section; allowed: {', '.join(sorted(known))}")
         if section not in config:
             raise ConfigurationError(f"{section}: section missing")
         schema = yaml.safe_load(known[section].read_text())
-        error = best_match(Draft202012Validator(schema).iter_errors(config[section]))
+        error = best_match(Validator(schema).iter_errors(config[section]))
         if error is not None:
             raise ConfigurationError(_explain(section, config[section], error))
         _check_names(section, config[section])
@@ -63,6 +75,25 @@ def seeds(section: dict) -> list[int]:
     """The seeds of a family: those that it lists, or 0, 1, … as many as it counts."""
     wanted = section["seeds"]
     return wanted if isinstance(wanted, list) else list(range(wanted))
+
+
+def figure_settings(plotting: dict, figure: str) -> dict:
+    """What of the section ``plotting`` a figure uses: the style of all, and its own keys."""
+    return plotting["style"] | plotting[figure]
+
+
+def check_plotting(section: dict) -> None:
+    """Limits of axes must rise.
+
+    Raises
+    ------
+    ConfigurationError
+        One line that names the key.
+    """
+    for figure, keys in section.items():
+        for key, value in keys.items():
+            if isinstance(value, list) and None not in value and value[0] >= value[1]:
+                raise ConfigurationError(f"plotting.{figure}.{key}: {value}; allowed: [low, high] with low below high")
 
 
 def export_environment(basedir: str) -> None:
@@ -91,20 +122,13 @@ def _explain(section: str, value, error: ValidationError) -> str:
         return f"{key}.{missing}: missing"
     if error.validator == "enum":
         return f"{key}: {error.instance!r} is not allowed; allowed: {', '.join(map(str, error.validator_value))}"
-    if error.validator == "type" and _is_number(error.instance):
+    if error.validator == "type" and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE]\d+|[+-]?\d+[eE][+-]?\d+", str(error.instance)):
         return f"{key}: {error.instance!r} is text to YAML, not a number; write 1.0e-3 for 1e-3"
     return f"{key}: {error.message}"
 
 
 def _name(value, index: int) -> str:
     return value["name"] if isinstance(value, dict) and isinstance(value.get("name"), str) else str(index)
-
-
-def _is_number(value) -> bool:
-    try:
-        return isinstance(value, str) and float(value) is not None
-    except ValueError:
-        return False
 
 
 def _check_names(section: str, value) -> None:

@@ -2,10 +2,9 @@
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -32,65 +31,111 @@ def whole(path: str | Path) -> Iterator[str]:
         raise
 
 
+@contextmanager
+def refusing_damage(path: str | Path) -> Iterator[None]:
+    """Turn whatever a library raises over a file that is there into DamagedFile, which names it."""
+    try:
+        yield
+    except (FileNotFoundError, DamagedFile, MemoryError):
+        raise
+    except Exception as error:
+        raise DamagedFile(path, error or type(error).__name__) from error
+
+
+def content_digest(parts: Iterable[tuple[str, str, bytes | np.ndarray]]) -> str:
+    """Digest of named contents, each a name, a description of its type and shape, and its bytes, in any order."""
+    total = sha256()
+    for name, description, content in sorted(parts, key=lambda part: part[0]):
+        total.update(f"{name} {description}\0".encode())
+        total.update(np.ascontiguousarray(content) if isinstance(content, np.ndarray) else content)
+    return total.hexdigest()
+
+
 def write_arrays(path: str, arrays: Mapping[str, np.ndarray], made_by: dict) -> None:
-    """An npz of ``arrays``, with what made it as JSON text under ``made_by``. No pickles."""
+    """An npz of ``arrays``, with what made it and a digest of its contents as JSON under ``made_by``. No pickles."""
+    made_by = made_by | {"sha256": _arrays_digest(arrays)}
     with whole(path) as part, open(part, "wb") as file:
-        np.savez(file, allow_pickle=False, made_by=np.array(_json(made_by)), **arrays)
+        np.savez(file, allow_pickle=False, made_by=np.array(to_json(made_by)), **arrays)
 
 
 def read_arrays(path: str) -> dict[str, np.ndarray]:
-    """The arrays of ``write_arrays``, ``made_by`` among them.
+    """The arrays of ``write_arrays``.
 
     Raises
     ------
     DamagedFile
-        If the file is cut off or altered (each array has a checksum in the archive).
+        If the file is cut off, or its contents are not those that were written.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DamagedFile(path, error) from error
+    with refusing_damage(path):
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        made_by = json.loads(str(arrays.pop("made_by")))
+        if made_by.get("sha256") != _arrays_digest(arrays):
+            raise DamagedFile(path, "its contents do not match their digest")
+    return arrays
 
 
 def write_table(path: str, table, made_by: dict) -> None:
-    """A DataFrame as Parquet with page checksums, and what made it as JSON in its metadata under ``made_by``."""
+    """A DataFrame as Parquet, with what made it and a digest of its contents as JSON in its metadata's ``made_by``."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     data = pa.Table.from_pandas(table, preserve_index=False)
-    metadata = {**data.schema.metadata, b"made_by": _json(made_by)}
+    made_by = made_by | {"sha256": _table_digest(data.to_pandas())}
     with whole(path) as part:
-        pq.write_table(data.replace_schema_metadata(metadata), part, write_page_checksum=True)
+        pq.write_table(data.replace_schema_metadata({**data.schema.metadata, b"made_by": to_json(made_by)}), part)
 
 
-def read_table(path: str, columns: list[str] | None = None):
-    """The DataFrame of ``write_table``, or some columns of it.
+def read_table(path: str):
+    """The DataFrame of ``write_table``.
 
     Raises
     ------
     DamagedFile
-        If the file is cut off or altered.
+        If the file is cut off, or its contents are not those that were written.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        return pq.read_table(path, columns=columns, page_checksum_verification=True).to_pandas()
-    except FileNotFoundError:
-        raise
-    except (OSError, pa.ArrowException) as error:
-        raise DamagedFile(path, error) from error
+    with refusing_damage(path):
+        data = pq.read_table(path)
+        table = data.to_pandas()
+        if json.loads(data.schema.metadata[b"made_by"]).get("sha256") != _table_digest(table):
+            raise DamagedFile(path, "its contents do not match their digest")
+    return table
 
 
-def read_tables(paths: Iterable[str], columns: list[str] | None = None):
+def read_tables(paths: Iterable[str]):
     """Tables of one form, one below the other."""
     import pandas as pd
 
-    return pd.concat([read_table(path, columns) for path in paths], ignore_index=True)
+    return pd.concat([read_table(path) for path in paths], ignore_index=True)
 
 
-def _json(value: dict) -> str:
+def read_made_by(path: str | Path) -> dict:
+    """What made a result, from an npz, a Parquet or a safetensors file, without reading the rest of it."""
+    with refusing_damage(path):
+        if Path(path).suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return json.loads(str(file["made_by"]))
+        if Path(path).suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            return json.loads(pq.read_schema(path).metadata[b"made_by"])
+        with open(path, "rb") as file:  # safetensors: the length of a JSON header, the header, the tensors
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        return json.loads(header["__metadata__"]["made_by"])
+
+
+def to_json(value: dict) -> str:
     return json.dumps(value, sort_keys=True)
+
+
+def _arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
+    return content_digest((name, f"{array.dtype} {array.shape}", array) for name, array in arrays.items())
+
+
+def _table_digest(table) -> str:
+    import pandas as pd
+
+    columns = [(str(n), f"{name} {table[name].dtype}", b"") for n, name in enumerate(table)]
+    return content_digest([*columns, ("rows", "", pd.util.hash_pandas_object(table, index=False).to_numpy())])

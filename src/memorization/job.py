@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import __main__
-from memorization.files import write_arrays, write_table
+from memorization.files import read_made_by, write_arrays, write_table
 from memorization.provenance import canonical, code_digest
 
 PACKAGES = ("numpy", "torch", "pandas", "pyarrow", "safetensors", "matplotlib", "seaborn")
@@ -30,7 +30,7 @@ class Job:
         self.device = snakemake.config["device"]  # as asked for, until the script settles on one
         self.code = code_digest(__main__.__file__)
 
-    def settings(self, name: str) -> dict:
+    def settings(self, name: str):
         """A parameter that was handed on in canonical form."""
         return json.loads(self.params[name])
 
@@ -40,28 +40,39 @@ class Job:
 
     @property
     def made_by(self) -> dict:
-        """What makes this job's results: the code that runs, its parameters, the versions and the device."""
-        loaded = [package for package in PACKAGES if package in sys.modules]
-        params = {name: value for name, value in self.params.items() if name != "code"}
+        """What makes this job's results: code, parameters, versions and device; and what made its inputs, by path."""
+        made_from = {}
+        for path in self.input:
+            of_input = read_made_by(path)
+            made_from |= of_input.pop("made_from", {}) | {str(path): of_input}
+        params = {name: _decoded(value) for name, value in self.params.items() if name != "code"}
         return {
             "rule": self.rule,
             "code": self.code,
             "params": params,
             "wildcards": dict(self.wildcards.items()),
-            "versions": {"python": platform.python_version()} | {package: version(package) for package in loaded},
-            "device": self.device if "torch" in sys.modules else "cpu",
+            **self._runs_on(),
+            "made_from": made_from,
         }
 
     def unfinished(self, target: str) -> str:
         """Where a job keeps its checkpoint until it is done: beside ``target``, keyed by all that it depends on.
 
-        No declared output, which Snakemake would delete when the job fails. The key is a digest of the
-        code, the parameters, the device and the inputs' contents, so that a stale one is never found.
+        No declared output, which Snakemake would delete when the job fails. The key is a digest of the code,
+        the parameters, versions and device, and the inputs' contents, so that a stale one is never found.
         """
-        key = sha256(canonical([self.code, self.params, self.device]).encode())
+        key = sha256(canonical([self.code, self.params, self._runs_on()]).encode())
         for path in self.input:
             key.update(sha256(Path(path).read_bytes()).digest())
         return f"{target}.{key.hexdigest()[:12]}.unfinished"
+
+    def _runs_on(self) -> dict:
+        versions = {package: version(package) for package in PACKAGES if package in sys.modules}
+        return {
+            "versions": {"python": platform.python_version()} | versions,
+            "device": self.device if "torch" in sys.modules else "cpu",
+            "threads": self.threads,
+        }
 
     def write_table(self, table, path: str) -> None:
         write_table(path, table, self.made_by)
@@ -82,3 +93,10 @@ def job(snakemake) -> Iterator[Job]:
         except BaseException:
             traceback.print_exc()
             raise
+
+
+def _decoded(value):
+    try:
+        return json.loads(value)
+    except (TypeError, ValueError):
+        return value

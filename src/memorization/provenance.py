@@ -5,6 +5,7 @@ Imported when the Snakefile is read: nothing here may import torch.
 
 import ast
 import json
+import operator
 from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
@@ -66,7 +67,8 @@ def generator(*names: str | int) -> np.random.Generator:
     Name the data set, the seed and the purpose; name the condition only for what belongs to it
     alone, so that conditions are compared on the same data.
     """
-    entropy = int.from_bytes(sha256(repr(names).encode()).digest()[:16])
+    plain = tuple(name if isinstance(name, str) else operator.index(name) for name in names)
+    entropy = int.from_bytes(sha256(repr(plain).encode()).digest()[:16])
     return np.random.default_rng(np.random.SeedSequence(entropy))
 
 

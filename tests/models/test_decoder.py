@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
-from memorization.models.decoder import POSITIONS, Decoder, rotate, rotations, sinusoids
+from memorization.models.decoder import POSITIONS, Decoder, FeedForward, rotate, rotations, sinusoids
 
 SIZE = {"vocabulary": 11, "n_outputs": 11, "max_length": 9, "n_layers": 2, "n_heads": 3, "d_model": 12}
 
@@ -130,6 +130,12 @@ def test_a_module_stands_in_for_a_feed_forward_and_keeps_its_weights():
     assert replacement.weight.grad is not None
 
 
+def test_a_feed_forward_of_another_width_starts_as_the_others_do():
+    model = Decoder(5, 5, 8, 2, 2, 256, feed_forward={1: FeedForward(256, 512, "gelu", bias=True)}, init_std=0.1)
+    assert model.layers[1].feed_forward.up.weight.detach().std() == pytest.approx(0.1, rel=0.02)
+    assert model.layers[1].feed_forward.down.weight.detach().std() == pytest.approx(0.1 / 2, rel=0.02)
+
+
 def test_initial_weights_have_the_stated_spread():
     model = Decoder(50, 50, 64, n_layers=2, n_heads=2, d_model=256, init_std=0.1)
     assert model.layers[0].attention.qkv.weight.detach().std() == pytest.approx(0.1, rel=0.02)
@@ -146,6 +152,7 @@ def test_initial_weights_have_the_stated_spread():
         ({"norm": "both"}, "norm: 'both' is not one of"),
         ({"activation": "tanh"}, "activation: 'tanh' is not one of"),
         ({"positions": "rope", "d_model": 9}, "positions: rope needs an even"),
+        ({"feed_forward": {2: nn.Identity()}}, r"feed_forward: layers \[2\]; allowed are 0 to 1"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(options, message):

@@ -42,6 +42,15 @@ def test_equal_tensors_are_equal_bytes(tmp_path):
     assert len({(tmp_path / str(n)).read_bytes() for n in range(8)}) == 1
 
 
+def test_a_module_that_stands_in_two_places_comes_back(tmp_path):
+    shared = torch.nn.Linear(3, 3)
+    model = torch.nn.Sequential(shared, shared)
+    write_tensors(tmp_path / "x", model.state_dict(), {})
+    back = read_tensors(tmp_path / "x")
+    assert back.keys() == {"0.weight", "0.bias", "1.weight", "1.bias"}
+    assert torch.equal(back["1.weight"], shared.weight)
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip", "other"])
 def test_a_damaged_checkpoint_is_named_and_refused(tmp_path, damage):
     path = tmp_path / "x.safetensors"

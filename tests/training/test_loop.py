@@ -29,6 +29,18 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_p
     assert int(kept.load()["step"]) == 2
 
 
+@pytest.mark.parametrize("broken", [2, 4])
+def test_a_state_that_is_no_number_is_never_kept(tmp_path, broken):
+    kept = Unfinished(tmp_path / "x.a.unfinished", 0)
+
+    def state(n):
+        return {"step": torch.tensor(n), "weight": torch.tensor([1.0, float("inf") if n >= broken else 1.0])}
+
+    with pytest.raises(TrainingError, match=f"step {broken}: not finite: weight"):
+        run(lambda n: torch.tensor(0.5), 0, 4, kept, state, report_seconds=3600)
+    assert int(kept.load()["step"]) == broken - 1
+
+
 def test_steps_are_spaced_evenly_in_their_logarithm():
     assert log_spaced_steps(1000, 4) == [0, 1, 10, 100, 1000]
     steps = log_spaced_steps(2500, 40)

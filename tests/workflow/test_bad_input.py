@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from conftest import ROOT, snakemake
+from command_line import ROOT, snakemake
 from snakemake.api import SnakemakeApi
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings

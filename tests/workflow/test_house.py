@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import yaml
-from conftest import ROOT, environment
+from command_line import ROOT, environment
 
 SCRIPTS = sorted((ROOT / "workflow/scripts").rglob("*.py"))
 RULES = sorted((ROOT / "rules").glob("*.smk"))

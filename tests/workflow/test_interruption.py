@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from conftest import ROOT, command, environment, snakemake
+from command_line import ROOT, command, environment, snakemake
 
 STEP = 1500
 TARGET = f"results/zipf/trajectories/medium/seed0/step{STEP}.npz"
@@ -31,7 +31,7 @@ def test_a_training_that_is_killed_ends_in_the_bytes_of_an_unbroken_one(tmp_path
     snakemake(*arguments("unbroken"), root=ROOT)
     broken = tmp_path / "broken"
     run = subprocess.Popen(
-        command(*arguments("broken"), root=ROOT),
+        command(*arguments("broken")),
         cwd=ROOT, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 60

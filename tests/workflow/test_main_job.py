@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import Study, planned, snakemake
+from command_line import Study, planned, snakemake
 
 MAIN = "results/figures/zipf_loss.pdf"
 

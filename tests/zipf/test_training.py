@@ -26,7 +26,7 @@ def data():
 
 
 def run(tmp_path, steps=12, every=3600.0, **options):
-    options = {"evaluation": {"checkpoints": 5, "train_stride": 1}, "report_seconds": 3600} | options
+    options = {"evaluation": {"checkpoints": 5, "head": 0, "train_stride": 1}, "report_seconds": 3600} | options
     unfinished = Unfinished(tmp_path / "x.a.unfinished", every)
     sequences, batches = data()
     return train(CONDITION, sequences, batches, seed=0, steps=steps, device="cpu", unfinished=unfinished, **options)
@@ -88,12 +88,21 @@ def test_presentations_equal_a_replay_of_the_draws(tmp_path):
         np.testing.assert_array_equal(trajectory["last_presentation"][at], seen[step][1])
 
 
+def test_the_weighted_loss_is_of_all_sequences_whatever_is_recorded(tmp_path):
+    _, all_of_them = run(tmp_path)
+    _, some = run(tmp_path, evaluation={"checkpoints": 5, "head": 0, "train_stride": 7})
+    np.testing.assert_array_equal(some["weighted_loss"], all_of_them["weighted_loss"])
+    p = zipf_probabilities(COUNT, 1.0)
+    for step, loss in zip(all_of_them["weighted_step"], all_of_them["weighted_loss"], strict=True):
+        assert p @ all_of_them["nll"][all_of_them["step"] == step].mean(axis=1) == pytest.approx(loss, abs=1e-6)
+
+
 def test_a_stride_keeps_true_ranks_and_the_end_has_all(tmp_path):
-    _, trajectory = run(tmp_path, evaluation={"checkpoints": 3, "train_stride": 7})
+    _, trajectory = run(tmp_path, evaluation={"checkpoints": 3, "head": 2, "train_stride": 7})
     steps = np.unique(trajectory["step"])
     assert steps.tolist() == [0, 1, 3, 12]
     for step in steps:
-        expected = np.arange(COUNT) if step == 12 else [0, 7, 14]
+        expected = np.arange(COUNT) if step == 12 else [0, 1, 7, 14]
         np.testing.assert_array_equal(trajectory["rank"][trajectory["step"] == step], expected)
     assert int(trajectory["parameters"]) == sum(p.numel() for p in build(CONDITION, LENGTH).parameters())
 
@@ -149,3 +158,13 @@ def test_the_default_medium_memorizes_as_the_literature_has_it(tmp_path):
     assert end.loc[end["rank"] >= 100, "suffix_accuracy"].mean() >= 0.95
     assert 0 <= p @ (end["loss"] - end["floor"]) <= 0.05
     assert unique_prefix_length(sequences).max() < laptop["length"]
+
+
+@pytest.mark.parametrize("architecture", ["decoder", "one_layer_attention"])
+def test_conditions_of_one_architecture_and_seed_begin_with_the_same_weights(architecture):
+    def weights(seed, **change):
+        return Training(CONDITION | {"architecture": architecture} | change, *data(), seed, "cpu").model.parameters()
+
+    for one, other in zip(weights(0), weights(0, learning_rate=1.0), strict=True):
+        assert torch.equal(one, other)
+    assert not all(torch.equal(one, other) for one, other in zip(weights(0), weights(1), strict=True))

@@ -70,7 +70,7 @@ class Batches:
     """The batches of a training: for each step the ranks drawn, the same whatever came before.
 
     Blocks of steps have random streams of their own, so that a training goes on from any step without
-    a saved stream, and all conditions of a data set and seed see the same batches.
+    a saved stream, and all conditions of a data set, seed and batch size see the same batches.
 
     Parameters
     ----------

@@ -32,8 +32,8 @@ class Decoder(nn.Module):
     activation : of the feed-forward layers, a name in ``ACTIVATIONS``
     bias : whether linear maps have biases; LayerNorm always has weight and bias
     d_ff : width of the feed-forward layers, 4 d_model unless given
-    feed_forward : modules (…, d_model) -> (…, d_model) by layer that stand in the feed-forward's place;
-        they keep their own initial weights
+    feed_forward : modules (…, d_model) -> (…, d_model) by layer, from 0, that stand in the feed-forward's
+        place; a ``FeedForward`` (of another width) starts as the others do, another module keeps its weights
 
     Raises
     ------
@@ -64,6 +64,8 @@ class Decoder(nn.Module):
             raise ValueError(f"norm: {norm!r} is not one of before, after")
         self.max_length, self.positions = max_length, positions
         replaced = dict(feed_forward or {})
+        if not replaced.keys() <= set(range(n_layers)):
+            raise ValueError(f"feed_forward: layers {sorted(replaced)}; allowed are 0 to {n_layers - 1}")
         self.token_embedding = nn.Embedding(vocabulary, d_model)
         if positions == "learned":
             self.position_embedding = nn.Embedding(max_length, d_model)
@@ -76,7 +78,8 @@ class Decoder(nn.Module):
             self.layers.append(Layer(attention, mlp, d_model, norm))
         self.final_norm = nn.LayerNorm(d_model) if norm == "before" else nn.Identity()
         self.head = nn.Linear(d_model, n_outputs, bias=bias)
-        self._initialize(init_std, keep={id(part) for module in replaced.values() for part in module.modules()})
+        others = [module for module in replaced.values() if not isinstance(module, FeedForward)]
+        self._initialize(init_std, keep={id(part) for module in others for part in module.modules()})
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits of the next token: (batch, length) int64 -> (batch, length, n_outputs)."""

@@ -1,25 +1,27 @@
 """State on disk in safetensors: what others build on, and what an unfinished job goes on from."""
 
-import json
 import time
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from memorization.files import DamagedFile, whole
+from memorization.files import DamagedFile, content_digest, read_made_by, refusing_damage, to_json, whole
 
 
-def write_tensors(path: str, tensors: Mapping[str, Tensor], made_by: dict) -> None:
-    """Tensors in safetensors, with what made them and a digest of the contents as JSON in the metadata."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], made_by: dict) -> None:
+    """Tensors in safetensors, with what made them and a digest of the contents as JSON in the metadata.
+
+    Tensors that share memory (a module that stands in several places) are written once for each name.
+    """
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
     made_by = made_by | {"sha256": _digest(tensors)}
     with whole(path) as part:  # one entry of metadata: safetensors writes several in an order that changes
-        save_file(tensors, part, {"made_by": json.dumps(made_by, sort_keys=True)})
+        save_file(tensors, part, {"made_by": to_json(made_by)})
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
@@ -32,14 +34,10 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            made_by = json.loads((file.metadata() or {}).get("made_by", "{}"))
-    except (OSError, ValueError, SafetensorError) as error:
-        raise DamagedFile(path, error) from error
-    if made_by.get("sha256") != _digest(tensors):
-        raise DamagedFile(path, "its contents do not match their digest")
+    with refusing_damage(path):
+        tensors = load_file(path)
+        if read_made_by(path).get("sha256") != _digest(tensors):
+            raise DamagedFile(path, "its contents do not match their digest")
     return tensors
 
 
@@ -91,7 +89,7 @@ class Unfinished:
 
     def save(self, state: Mapping[str, Tensor]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_tensors(str(self.path), state, {})
+        write_tensors(self.path, state, {})
         self.last = time.monotonic()
 
     def delete(self) -> None:
@@ -102,8 +100,7 @@ class Unfinished:
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    total = sha256()
-    for name, tensor in sorted(tensors.items()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return total.hexdigest()
+    return content_digest(
+        (name, f"{tensor.dtype} {tuple(tensor.shape)}", tensor.reshape(-1).view(torch.uint8).numpy())
+        for name, tensor in tensors.items()
+    )

@@ -35,8 +35,8 @@ def run(
     Raises
     ------
     TrainingError
-        If a loss is not finite, as seen at each report, each checkpoint and the end; no checkpoint is
-        made of such a state, the last good one stays.
+        If a loss or a tensor of the state is not finite, as seen at each checkpoint and the end (the loss
+        at each report too); no checkpoint is made of such a state, the last good one stays.
     """
     started = reported = time.monotonic()
     for n in range(first + 1, last + 1):
@@ -52,8 +52,13 @@ def run(
             left = (last - n) / rate
             print(f"step {n}/{last}  loss {value:.4f}  {rate:.1f} steps/s  {left:.0f} s left", flush=True)
             reported = now
-        if keep:
-            unfinished.save(state(n))
+        if keep or n == last:
+            now_kept = state(n)
+            bad = [name for name, tensor in now_kept.items() if not tensor.isfinite().all()]
+            if bad:
+                raise TrainingError(f"step {n}: not finite: {', '.join(bad)}")
+            if keep:
+                unfinished.save(now_kept)
 
 
 def log_spaced_steps(last: int, count: int) -> list[int]:

@@ -26,13 +26,13 @@ def selection(section: dict, text: str) -> tuple[list[str], list[int]]:
     conditions : the one that is named, or the configuration's panels
     ranks : ``low`` 0–9, ``mid`` 30–39 or ``high`` 60–69, or the configuration's ranks
     """
-    words = text.strip("_").split("_") if text else []
-    ranks = RANKS.get(words[-1]) if words else None
-    name = "_".join(words[:-1] if ranks else words)
+    name, _, ending = text.rpartition("_")
+    if ending not in RANKS:
+        name, ending = text, ""
+    name = name.removeprefix("_")
     conditions = [condition(section, name)["name"]] if name else section["panels"]
-    ranks = list(ranks or section["ranks"])
-    for each in conditions:
-        _check_ranks(section, each, ranks, f"zipf_…{text}" if text else "zipf.ranks")
+    ranks = list(RANKS[ending]) if ending else section["ranks"]
+    _check_ranks(section, conditions, ranks, f"zipf_…{text}" if text else "zipf.ranks")
     return conditions, ranks
 
 
@@ -61,8 +61,8 @@ def check(section: dict) -> None:
         One line that names the key.
     """
     for data in section["datasets"]:
-        if data["count"] > 2 ** data["length"]:
-            least = (data["count"] - 1).bit_length()
+        least = (data["count"] - 1).bit_length()
+        if data["length"] < least:
             raise ConfigurationError(
                 f"zipf.datasets[{data['name']}].length: {data['length']} bits cannot tell {data['count']} sequences "
                 f"apart; allowed: {least} or more"
@@ -74,13 +74,12 @@ def check(section: dict) -> None:
     for key, conditions in wanted.items():
         for name in conditions:
             named(section["models"], name, f"zipf.{key}")
-    for name in section["panels"]:
-        _check_ranks(section, name, section["ranks"], "zipf.ranks")
+    _check_ranks(section, section["panels"], section["ranks"], "zipf.ranks")
 
 
 def _recorded(section: dict, name: str) -> int:
-    count = dataset(section, condition(section, name)["dataset"])["count"]
-    return section["evaluation"]["checkpoints"] * -(-count // section["evaluation"]["train_stride"]) + count
+    count, evaluation = dataset(section, condition(section, name)["dataset"])["count"], section["evaluation"]
+    return evaluation["checkpoints"] * (count // evaluation["train_stride"] + evaluation["head"]) + count
 
 
 def _check_condition(section: dict, name: str) -> None:
@@ -96,7 +95,15 @@ def _check_condition(section: dict, name: str) -> None:
         raise ConfigurationError(f"{where}: one_layer_attention has n_layers: 1 and positions: learned")
 
 
-def _check_ranks(section: dict, name: str, ranks: list[int], where: str) -> None:
-    count = dataset(section, condition(section, name)["dataset"])["count"]
-    if max(ranks) >= count:
-        raise ConfigurationError(f"{where}: rank {max(ranks)} of {name}, which has ranks 0 to {count - 1}")
+def _check_ranks(section: dict, conditions: list[str], ranks: list[int], where: str) -> None:
+    counts = [dataset(section, condition(section, name)["dataset"])["count"] for name in conditions]
+    head, stride = section["evaluation"]["head"], section["evaluation"]["train_stride"]
+    there = [rank for rank in ranks if rank < max(counts)]
+    if not there or (where == "zipf.ranks" and there != ranks and len(conditions) > 1):
+        raise ConfigurationError(f"{where}: rank {max(ranks)}; allowed: ranks 0 to {max(counts) - 1}")
+    for rank in there:
+        if rank >= head and rank % stride:
+            raise ConfigurationError(
+                f"{where}: rank {rank} is recorded at the end alone; allowed: ranks below evaluation.head, {head}, or "
+                f"multiples of evaluation.train_stride, {stride}"
+            )

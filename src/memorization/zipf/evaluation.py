@@ -48,6 +48,7 @@ def by_sequence(
     with np.errstate(invalid="ignore"):
         suffix_loss, suffix_accuracy = ((values * suffix).sum(axis=1) / suffix_length for values in (nll, right))
     bayes = bayes_loss(sequences, probabilities)
+    bayes_right = np.where(np.isclose(bayes, np.log(2), rtol=0, atol=1e-9), 0.5, bayes < np.log(2))  # a tie is a guess
     return pd.DataFrame(
         {"condition": condition, "model": model, "seed": seed, "set": 0}
         | {name: trajectory[name] for name in ("rank", "step", "presentations", "last_presentation")}
@@ -57,11 +58,36 @@ def by_sequence(
             "suffix_loss": suffix_loss,
             "suffix_accuracy": suffix_accuracy,
             "floor": bayes.mean(axis=1)[rank],
-            "ceiling": (bayes < np.log(2)).mean(axis=1)[rank],
+            "ceiling": bayes_right.mean(axis=1)[rank],
             "length": length,
             "suffix_length": suffix_length,
         }
     )
+
+
+def summary(
+    trajectory: Mapping[str, np.ndarray], table: pd.DataFrame, probabilities: np.ndarray, stride: int
+) -> pd.DataFrame:
+    """A run in a row a recorded step.
+
+    Parameters
+    ----------
+    trajectory, table : ``zipf.training.train``'s, and ``by_sequence`` of it
+    probabilities : (count,), of being drawn
+    stride : the recorded sequences whose rank is a multiple of it stand for all
+
+    Returns
+    -------
+    DataFrame: ``condition``, ``model``, ``seed``, ``step``; ``weighted_loss``, the p-weighted mean over all
+    sequences and bits, and ``floor``, H(p) / length, which bounds it from below, in nats per bit;
+    ``suffix_loss`` and ``suffix_accuracy``, means over sequences, rare ones counted like frequent ones.
+    """
+    length = table["length"].iloc[0]
+    sample = table[table["rank"] % stride == 0].groupby(["condition", "model", "seed", "step"], as_index=False)
+    weighted = {"step": trajectory["weighted_step"], "weighted_loss": trajectory["weighted_loss"]}
+    entropy = -(probabilities * np.log(probabilities)).sum()
+    means = sample[["suffix_loss", "suffix_accuracy"]].mean()
+    return means.merge(pd.DataFrame(weighted), on="step").assign(floor=entropy / length)
 
 
 def zipf_records(table: pd.DataFrame) -> pd.DataFrame:

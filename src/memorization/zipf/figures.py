@@ -1,11 +1,12 @@
 """Figures of the family."""
 
+from collections import Counter
+
 import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
@@ -32,7 +33,7 @@ def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], rank
     """How single sequences are memorized: loss or accuracy against presentations, a column of panels a condition.
 
     Above, lines for chosen ranks as training goes, over all bits and over the suffix (thin: each seed, thick:
-    mean over seeds); below, all sequences of all seeds at the end.
+    mean over seeds); below, all sequences of all seeds at the end, the chosen ranks in their colours.
 
     Parameters
     ----------
@@ -40,26 +41,26 @@ def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], rank
     measure : ``loss`` or ``accuracy``
     conditions : of the columns
     ranks : of the lines
-    plotting : the configuration's section
+    plotting : the configuration's ``style`` and ``zipf_curves``
     """
     rows = PANELS[measure]
     with style(plotting):
-        figure = grid(len(rows), len(conditions), plotting, legend_height=0.5)
+        handles, columns = _legend(ranks, measure, plotting, len(conditions))
+        figure = grid(len(rows), len(conditions), plotting, legend_height=0.3 + 0.2 * -(-len(handles) // columns))
         axes = figure.subplots(len(rows), len(conditions), squeeze=False, sharex=True, sharey="row")
-        norm = LogNorm(1, table["rank"].max() + 1)
-        colour = {rank: matplotlib.colormaps[plotting["rank_palette"]](0.93 * norm(rank + 1)) for rank in ranks}
+        colour = _colours(ranks, plotting)
         for j, condition in enumerate(conditions):
             column, part = axes[:, j], table[table["condition"] == condition]
             for ax, (kind, value, label, reference, chance) in zip(column, rows, strict=True):
                 if kind == "lines":
                     _lines(ax, part, value, reference, colour)
                 else:
-                    _scatter(ax, part, value, reference, norm, plotting["rank_palette"])
+                    _scatter(ax, part, value, reference, colour)
                 ax.axhline(chance, **CHANCE)
                 ax.set(xscale="log", yscale="log" if measure == "loss" else "linear")
-                for axis, limits in (("x", plotting["limits"]["presentations"]), ("y", plotting["limits"].get(value))):
-                    if limits:
-                        ax.set(**{f"{axis}lim": limits})
+                ax.set_xlim(*plotting["presentations"])
+                if measure == "loss":
+                    ax.set_ylim(*plotting[value])
                 if measure == "accuracy":
                     ax.set(ylim=(-0.03, 1.03))
                 if value == "loss":
@@ -69,49 +70,47 @@ def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], rank
                     ax.set_ylabel(label)
             column[0].set_title(condition)
             column[-1].set_xlabel("presentations of the sequence")
-        figure.legend(handles=_rank_legend(colour, measure), loc="outside lower center", ncols=len(ranks) + 3)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
 
 def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: dict) -> Figure:
     """How conditions differ: the p-weighted loss and the suffix accuracy of all sequences against steps.
 
-    Thin lines are seeds, thick lines their mean, bands 95% t intervals over seeds; a condition that stands in
-    several comparisons is black.
+    Thin lines are seeds, thick lines their mean, bands 95% t intervals over seeds; the condition that stands in
+    most comparisons, if in several, is black.
 
     Parameters
     ----------
-    table : rows of ``zipf_by_sequence``
+    table : rows of ``zipf_summary``
     comparisons : a column of panels each, ``{name, conditions}``
-    plotting : the configuration's section
+    plotting : the configuration's ``style`` and ``zipf_comparison``
     """
-    whole = summary(table)
-    shared = [name for each in comparisons for name in each["conditions"]]
-    shared = {name for name in shared if shared.count(name) > 1}
+    stands = Counter(name for each in comparisons for name in each["conditions"])
+    baseline = [name for name, count in stands.most_common(1) if count > 1]
     with style(plotting):
         figure = grid(2, len(comparisons), plotting)
         axes = figure.subplots(2, len(comparisons), squeeze=False, sharex=True, sharey="row")
         for column, comparison in zip(axes.T, comparisons, strict=True):
             colours = iter(sns.color_palette(plotting["palette"], len(comparison["conditions"])))
             for name in comparison["conditions"]:
-                colour = "black" if name in shared else next(colours)
-                part = whole[(whole["condition"] == name) & (whole["step"] > 0)]
-                for ax, value in zip(column, ("loss", "suffix_accuracy"), strict=True):
+                colour = "black" if name in baseline else next(colours)
+                part = table[(table["condition"] == name) & (table["step"] > 0)]
+                for ax, value in zip(column, ("weighted_loss", "suffix_accuracy"), strict=True):
                     for _, seed in part.groupby("seed"):
                         ax.plot(seed["step"], seed[value], color=colour, alpha=0.35, linewidth=0.6)
                     mean = over_seeds(part, ["step"], value)
                     ax.plot(mean["step"], mean["mean"], color=colour, linewidth=1.6, label=name)
                     ax.fill_between(mean["step"], mean["low"], mean["high"], color=colour, alpha=0.15, linewidth=0)
-            floors = whole.loc[whole["condition"].isin(comparison["conditions"]), "floor"].unique()
-            for floor in floors:
+            for floor in table.loc[table["condition"].isin(comparison["conditions"]), "floor"].unique():
                 column[0].axhline(floor, **FLOOR)
             column[0].axhline(LN2, **CHANCE)
             column[1].axhline(0.5, **CHANCE)
-            column[0].set(xscale="log", ylim=(0, 0.85), title=comparison["name"])
-            if plotting["limits"]["step"]:
-                column[0].set_xlim(plotting["limits"]["step"])
+            column[0].set(xscale="log", title=comparison["name"])
             column[1].set(ylim=(0.4, 1.02), xlabel="optimizer step")
             column[1].legend(loc="upper left", handlelength=1.2)
+        axes[0, 0].set_xlim(*plotting["step"])
+        axes[0, 0].set_ylim(*plotting["weighted_loss"])
         axes[0, 0].set_ylabel("loss, all bits, weighted by p\n(nats per bit)")
         axes[1, 0].set_ylabel("accuracy, suffix,\nmean over sequences")
         marks = [Line2D([], [], **FLOOR, label="Bayes floor, H(p)/N"), Line2D([], [], **CHANCE, label="chance")]
@@ -119,17 +118,8 @@ def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: di
     return figure
 
 
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a (condition, seed, step): p-weighted ``loss`` and ``floor``, mean ``suffix_accuracy``.
-
-    The weights are p over the sequences that were recorded at that step, so that a stride keeps them summing to one.
-    """
-    table = table.assign(p=np.exp(-table["floor"] * table["length"]))
-    weighted = table.assign(loss=table["loss"] * table["p"], floor=table["floor"] * table["p"])
-    groups = weighted.groupby(["condition", "seed", "step"], as_index=False)
-    total = groups[["loss", "floor", "p"]].sum()
-    total[["loss", "floor"]] = total[["loss", "floor"]].div(total["p"], axis=0)
-    return total.merge(groups["suffix_accuracy"].mean())
+def _colours(ranks: list[int], plotting: dict) -> dict[int, tuple]:
+    return dict(zip(ranks, matplotlib.colormaps[plotting["palette"]](np.linspace(0, 0.93, len(ranks))), strict=True))
 
 
 def _lines(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, colour: dict) -> None:
@@ -145,19 +135,26 @@ def _lines(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, colo
             ax.plot(ends, [seen[reference].mean()] * 2, **FLOOR | {"color": shade, "linewidth": 1.4})
 
 
-def _scatter(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, norm: LogNorm, palette: str) -> None:
+def _scatter(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, colour: dict) -> None:
     end = part[(part["step"] == part["step"].max()) & (part["presentations"] > 0)]
-    ax.scatter(
-        end["presentations"], end[value], c=end["rank"] + 1, norm=norm, cmap=palette,
-        s=5, alpha=0.6, linewidths=0, rasterized=True,
-    )  # fmt: skip
+    ax.scatter(end["presentations"], end[value], color="0.7", s=5, linewidths=0, rasterized=True)
+    for rank, shade in colour.items():
+        chosen = end[end["rank"] == rank]
+        ax.scatter(chosen["presentations"], chosen[value], color=shade, s=14, linewidths=0, zorder=3)
     if reference:
         floor = end.groupby("rank")[[reference, "length"]].mean()
         expected = np.exp(-floor[reference] * floor["length"]) * end["presentations"].sum() / end["seed"].nunique()
         ax.plot(expected, floor[reference], **FLOOR)
 
 
-def _rank_legend(colour: dict, measure: str) -> list[Line2D]:
-    handles = [Line2D([], [], color=shade, linewidth=1.6, label=f"rank {rank}") for rank, shade in colour.items()]
+def _legend(ranks: list[int], measure: str, plotting: dict, panels: int) -> tuple[list[Line2D], int]:
+    """The legend's entries, and in how many columns they fit below the panels."""
+    handles = [
+        Line2D([], [], color=shade, linewidth=1.6, label=f"rank {rank}")
+        for rank, shade in _colours(ranks, plotting).items()
+    ]
     bound = "Bayes floor, −ln p / N" if measure == "loss" else "Bayes ceiling"
-    return [*handles, Line2D([], [], **FLOOR, label=bound), Line2D([], [], **CHANCE, label="chance")]
+    handles += [Line2D([], [], **FLOOR, label=bound), Line2D([], [], **CHANCE, label="chance")]
+    handles += [Line2D([], [], color="0.7", marker="o", markersize=2.5, linestyle="", label="other ranks")]
+    widest = plotting["font_size"] * max(len(handle.get_label()) for handle in handles) / 72 * 0.55 + 0.5
+    return handles, max(1, min(len(handles), int(plotting["panel_width"] * panels / widest)))

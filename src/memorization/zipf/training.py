@@ -36,8 +36,8 @@ def train(
     batches : what is drawn at each step
     seed : of the initial weights, the same for conditions of one architecture and size
     steps : optimizer steps (Adam, no weight decay)
-    evaluation : ``checkpoints`` log-spaced steps are recorded, of every ``train_stride``-th sequence; the last
-        step is recorded of all sequences
+    evaluation : ``checkpoints`` log-spaced steps are recorded, of the ``head`` most frequent sequences and every
+        ``train_stride``-th; the last step is recorded of all sequences
     device, unfinished, report_seconds : where it runs, its checkpoint, its progress
 
     Returns
@@ -45,14 +45,17 @@ def train(
     state : model, optimizer, ``presentations`` and ``last_presentation`` (count,) after the last step
     trajectory : arrays of one entry a recorded (step, sequence): ``step``, ``rank``, ``presentations``
         (how often it was in a batch so far), ``last_presentation`` (the last such step, 0 for never),
-        ``nll`` (…, length) float32 in nats per bit; and ``parameters``, the model's number of weights.
+        ``nll`` (…, length) float32 in nats per bit; of one entry a recorded step: ``weighted_step``,
+        ``weighted_loss``, the p-weighted mean over all sequences; and ``parameters``, the number of weights.
     """
     training = Training(condition, sequences, batches, seed, device)
+    every = np.arange(len(sequences))
+    some = every[(every < evaluation["head"]) | (every % evaluation["train_stride"] == 0)]
     record_at = set(log_spaced_steps(steps, evaluation["checkpoints"])) | {steps}
 
     def record(n: int) -> None:
         if n in record_at:
-            training.record(n, stride=1 if n == steps else evaluation["train_stride"])
+            training.record(n, every if n == steps else some)
 
     def step(n: int) -> Tensor:
         loss = training.step(n)
@@ -87,6 +90,8 @@ class Training:
             "presentations": np.zeros(0, np.int64),
             "last_presentation": np.zeros(0, np.int64),
             "nll": np.zeros((0, length), np.float32),
+            "weighted_step": np.zeros(0, np.int64),
+            "weighted_loss": np.zeros(0),
         }
 
     def step(self, n: int) -> Tensor:
@@ -101,15 +106,17 @@ class Training:
         self.last_presentation[ranks] = n
         return loss.detach()
 
-    def record(self, n: int, stride: int) -> None:
-        """Record the loss of every ``stride``-th sequence after step n."""
-        rank = np.arange(0, len(self.bits), stride)
+    def record(self, n: int, rank: np.ndarray) -> None:
+        """Record the loss of the sequences of these ranks after step n, and the p-weighted loss of all."""
+        nll = evaluate(self.model, self.bits)
         new = {
             "step": np.full(len(rank), n),
             "rank": rank,
             "presentations": self.presentations[rank],
             "last_presentation": self.last_presentation[rank],
-            "nll": evaluate(self.model, self.bits[::stride]),
+            "nll": nll[rank],
+            "weighted_step": [n],
+            "weighted_loss": [self.batches.probabilities @ nll.mean(axis=1, dtype=np.float64)],
         }
         self.recorded = {name: np.concatenate([rows, new[name]]) for name, rows in self.recorded.items()}
 

@@ -6,7 +6,7 @@ from memorization.plotting import save
 from memorization.zipf.figures import curves_figure
 
 with job(snakemake) as this:
-    table, ranks, plotting = read_tables(this.input.runs), this.settings("ranks"), this.settings("plotting")
-    conditions = list(dict.fromkeys(table["condition"]))
+    (conditions, ranks), plotting = this.settings("selection"), this.settings("plotting")
+    table = read_tables(this.input.runs)
     figure = curves_figure(table, this.wildcards.measure, conditions, ranks, plotting)
     save(figure, this.output, plotting, this.made_by)
