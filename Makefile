@@ -1,7 +1,7 @@
 # Each target does all of its set-up: it makes .venv and installs into it what requirements.lock says.
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: zipf all test report bench clean-venv
+.PHONY: zipf all test report bench
 
 zipf: .venv/installed
 	$(BIN)/snakemake --cores all results/figures/zipf_loss.pdf

@@ -3,7 +3,7 @@ import copy
 import pytest
 import yaml
 
-from memorization.configuration import ConfigurationError, check, named, seeds
+from memorization.configuration import ConfigurationError, check, check_plotting, figure_settings, named, seeds
 from memorization.provenance import ROOT
 
 BASE = yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())
@@ -42,16 +42,36 @@ def changed(change):
         ),
         (lambda c: c["zipf"]["models"].append({"name": "medium"}), "zipf.models: named twice: medium"),
         (lambda c: c["zipf"]["models"][0].update(name="Medium-2"), "does not match"),
+        (lambda c: c["plotting"]["style"].update(font_size=0), "plotting.style.font_size: 0 is less than or equal to"),
+        (lambda c: c["zipf"].update(seeds=3.0), "zipf.seeds: 3.0 is not of type 'integer'"),
+        (lambda c: c["zipf"].update(seeds=True), "zipf.seeds: True is not of type 'integer'"),
+        (lambda c: c["zipf"]["defaults"].update(init_std=float("inf")), "zipf.defaults.init_std: inf is not of type"),
         (
-            lambda c: c["plotting"].update(font_size=0),
-            "plotting.font_size: 0 is less than or equal to the minimum of 0",
+            lambda c: c["zipf"]["datasets"][0].update(exponent=float("nan")),
+            r"zipf.datasets\[laptop\].exponent: nan is not",
         ),
+        (lambda c: c["zipf"].update(comparisons=[]), "zipf.comparisons"),
+        (lambda c: c.update({True: {}}), "True: unknown section"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(change, message):
     with pytest.raises(ConfigurationError, match=message) as error:
         check(changed(change), SCHEMAS, cross_checks={})
     assert "\n" not in str(error.value)
+
+
+def test_limits_of_axes_must_rise():
+    check_plotting(BASE["plotting"])
+    config = changed(lambda c: c["plotting"]["zipf_curves"].update(loss=[3, 1]))
+    with pytest.raises(
+        ConfigurationError, match=r"plotting.zipf_curves.loss: \[3, 1\]; allowed: \[low, high\] with low"
+    ):
+        check_plotting(config["plotting"])
+
+
+def test_a_figure_is_given_the_style_and_its_own_keys():
+    settings = figure_settings(BASE["plotting"], "zipf_comparison")
+    assert settings.keys() == BASE["plotting"]["style"].keys() | BASE["plotting"]["zipf_comparison"].keys()
 
 
 def test_the_configuration_that_stands_is_sound():

@@ -1,7 +1,9 @@
 from collections import Counter
+from math import comb
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 from memorization.data.sequences import (
     Batches,
@@ -60,11 +62,12 @@ def test_sampled_sequences_are_distinct_bits(count, length):
 
 @pytest.mark.parametrize("count", [3, 6])  # by drawing again, and from all codes
 def test_every_set_of_sequences_is_as_likely_as_any_other(count):
-    seen = Counter(tuple(sample_sequences(count, 3, rng(seed))[0]) for seed in range(4000))
-    assert len(seen) == 8
-    expected = 4000 / 8
+    sets = comb(8, count)
+    seen = Counter(frozenset(map(tuple, sample_sequences(count, 3, rng(seed)).tolist())) for seed in range(4000))
+    assert len(seen) == sets
+    expected = 4000 / sets
     chi_square = sum((n - expected) ** 2 / expected for n in seen.values())
-    assert chi_square < 24.3  # the 99.9% quantile at 7 degrees of freedom
+    assert chi_square < chi2.ppf(0.999, sets - 1)
 
 
 def test_too_few_bits_for_so_many_sequences():

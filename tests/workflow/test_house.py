@@ -101,3 +101,12 @@ def test_training_asks_for_a_gpu_where_it_must_have_one(tmp_path, device, gpus):
     target = "results/zipf/trajectories/small/seed0/step9.npz"
     code = READ.format(config={"device": device}, folder=str(tmp_path), targets={target}, then=then)
     assert in_a_new_process(code).splitlines()[-1] == f"[{gpus}]"
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_page_links_to_is_there(page):
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / link).exists(), link

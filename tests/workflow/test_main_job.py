@@ -1,13 +1,12 @@
 """The main job by the real command line, its bytes, and what it leaves."""
 
-import json
 import re
 
-import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import yaml
 from command_line import Study, planned, snakemake
+
+from memorization.files import read_made_by, read_table
 
 MAIN = "results/figures/zipf_loss.pdf"
 
@@ -21,24 +20,35 @@ def test_two_runs_of_the_main_job_give_the_same_bytes(study, checkout, tmp_path)
     printed = snakemake("--cores", "2", *other.arguments(MAIN), root=checkout)
     assert "zipf: training large_rope, seed 1, to step 40" in printed
     made, before = results(other.folder), results(study.folder)
-    assert len(made) == 2 + 2 * 8 + 3 * 8 + 3  # sequences, trainings, evaluations, one figure in three formats
+    assert len(made) == 2 + 2 * 8 + 4 * 8 + 3  # sequences, trainings, evaluations, one figure in three formats
     for name, path in made.items():
         assert path.read_bytes() == before[name].read_bytes(), name
 
 
 def test_tables_hold_every_run_and_say_what_made_them(study):
-    tables = {name: study.folder / f"results/tables/zipf_{name}.parquet" for name in ("by_sequence", "records", "runs")}
-    runs = pd.read_parquet(tables["runs"])
+    tables = {
+        name: study.folder / f"results/tables/zipf_{name}.parquet"
+        for name in ("by_sequence", "summary", "records", "runs")
+    }
+    runs = read_table(tables["runs"])
     assert len(runs) == 8
     assert len(runs[["condition", "seed"]].drop_duplicates()) == 8
-    by_sequence = pd.read_parquet(tables["by_sequence"])
-    assert (by_sequence.groupby(["condition", "seed", "step"]).size() == 80).all()
+    by_sequence = read_table(tables["by_sequence"])
+    recorded = by_sequence.groupby(["condition", "seed", "step"]).size()
+    assert set(recorded.xs(40, level="step")) == {80}
+    assert set(recorded.drop(40, level="step")) == {70 + 3}  # the head, and 72, 75, 78
+    summary = read_table(tables["summary"])
+    assert (summary["weighted_loss"] > summary["floor"]).all()
     for path in tables.values():
-        made_by = json.loads(pq.read_schema(path).metadata[b"made_by"])
+        made_by = read_made_by(path)
         assert re.fullmatch("[0-9a-f]{12}", made_by["code"])
         assert made_by["rule"] == "zipf_table"
-    one = study.folder / "results/zipf/evaluations/medium/seed1/records.parquet"
-    assert json.loads(pq.read_schema(one).metadata[b"made_by"])["wildcards"] == {"condition": "medium", "seed": "1"}
+        assert len(made_by["made_from"]) == 8 + 8 + 2  # evaluations, trajectories, sequences
+        trained = made_by["made_from"]["results/zipf/trajectories/large_lr/seed1/step40.npz"]
+        assert trained["params"]["condition"]["learning_rate"] == 3e-4
+        assert trained["wildcards"]["seed"] == "1"
+        assert trained["device"] in ("cpu", "cuda")
+        assert "torch" in trained["versions"]
 
 
 def test_a_dry_run_names_the_condition_and_the_seed(study, tmp_path):
@@ -57,6 +67,11 @@ def test_an_overlay_runs_its_own_conditions_alone(study, tmp_path, name):
     assert trained == {model["name"] for model in section["models"]}
     sampled = set(re.findall(r"zipf: sampling the sequences of (\w+), seed", printed))
     assert sampled == {data["name"] for data in section["datasets"]}
+
+
+def test_the_slurm_profile_is_found_by_its_name(study, tmp_path):
+    arguments = ("zipf", "--profile", "slurm", "--directory", str(tmp_path / "new"))
+    assert planned(*arguments, root=study.root)["zipf_train"] == 39
 
 
 def test_the_default_has_three_seeds_of_every_condition(study, tmp_path):

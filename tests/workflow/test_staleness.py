@@ -48,12 +48,22 @@ def test_inputs_that_were_touched_make_nothing_stale(study, tmp_path):
 
 
 def test_one_more_seed_trains_that_seed_once_per_condition(study, tmp_path):
-    expected = {"zipf": 1, "zipf_sequences": 1, "zipf_train": 4, "zipf_evaluate": 4, "zipf_table": 3} | FIGURES
+    expected = {"zipf": 1, "zipf_sequences": 1, "zipf_train": 4, "zipf_evaluate": 4, "zipf_table": 4} | FIGURES
     assert study.planned(overlay(tmp_path, "zipf: {seeds: 3}")) == expected
 
 
-def test_a_color_draws_figures_and_trains_nothing(study, tmp_path):
-    assert study.planned(overlay(tmp_path, "plotting: {rank_palette: magma}")) == {"zipf": 1} | FIGURES
+def test_a_color_draws_the_figures_that_use_it_and_trains_nothing(study, tmp_path):
+    def stale(text):
+        return study.planned(overlay(tmp_path, text))
+
+    assert stale("plotting: {style: {dpi: 100}}") == {"zipf": 1} | FIGURES
+    assert stale("plotting: {zipf_curves: {palette: magma}}") == {"zipf": 1, "zipf_curves_figure": 2}
+    assert stale("plotting: {zipf_comparison: {palette: deep}}") == {"zipf": 1, "zipf_comparison_figure": 1}
+
+
+def test_panels_in_another_order_are_drawn_again(study, tmp_path):
+    panels = overlay(tmp_path, "zipf: {panels: [medium, small, large_rope, large_lr]}")
+    assert study.planned(panels) == {"zipf": 1, "zipf_curves_figure": 2}
 
 
 def test_what_says_how_a_job_runs_makes_nothing_stale(study, tmp_path):
@@ -65,17 +75,17 @@ def test_one_number_of_one_condition_trains_that_condition(study, tmp_path):
     smoke = (study.root / "config/smoke.yaml").read_text()
     changed = overlay(tmp_path, smoke.replace("learning_rate: 3.0e-4", "learning_rate: 2.0e-4"))
     assert changed
-    expected = {"zipf": 1, "zipf_train": 2, "zipf_evaluate": 2, "zipf_table": 3, "zipf_curves_figure": 2}
+    expected = {"zipf": 1, "zipf_train": 2, "zipf_evaluate": 2, "zipf_table": 4, "zipf_curves_figure": 2}
     assert study.planned(changed) == expected
 
 
 def test_code_makes_stale_what_runs_it_and_no_more(study, checkout):
-    rewrite(checkout / "src/memorization/zipf/figures.py", "legend_height=0.5", "legend_height=0.6")
+    rewrite(checkout / "src/memorization/zipf/figures.py", "alpha=0.35", "alpha=0.36")
     assert study.planned(root=checkout) == {"zipf": 1} | FIGURES
     rewrite(checkout / "src/memorization/zipf/evaluation.py", "nll < np.log(2)", "nll <= np.log(2)")
-    assert study.planned(root=checkout) == {"zipf": 1, "zipf_evaluate": 8, "zipf_table": 3} | FIGURES
+    assert study.planned(root=checkout) == {"zipf": 1, "zipf_evaluate": 8, "zipf_table": 4} | FIGURES
     rewrite(
         checkout / "src/memorization/models/decoder.py", "query, key, value = heads", "query, key, value = 1 * heads"
     )
-    expected = {"zipf": 1, "zipf_train": 8, "zipf_evaluate": 8, "zipf_table": 3} | FIGURES
+    expected = {"zipf": 1, "zipf_train": 8, "zipf_evaluate": 8, "zipf_table": 4} | FIGURES
     assert study.planned(root=checkout) == expected

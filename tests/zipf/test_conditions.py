@@ -3,7 +3,7 @@ import copy
 import pytest
 import yaml
 
-from memorization.configuration import ConfigurationError
+from memorization.configuration import ConfigurationError, names
 from memorization.provenance import ROOT
 from memorization.zipf.conditions import check, condition, selection
 
@@ -29,9 +29,21 @@ def test_file_names_select_conditions_and_ranks(text, conditions, ranks):
     assert selection(SECTION, text) == (conditions, ranks)
 
 
+@pytest.mark.parametrize("scale", ["config", "smoke", "paper"])
+@pytest.mark.parametrize("ending", ["", "_low", "_mid", "_high"])
+def test_every_condition_can_be_drawn_with_every_selection(scale, ending):
+    overlay = yaml.safe_load((ROOT.parent / f"config/{scale}.yaml").read_text())["zipf"]
+    section = SECTION | overlay | {key: SECTION[key] | overlay.get(key, {}) for key in ("defaults", "evaluation")}
+    for name in names(section["models"]):
+        assert selection(section, f"_{name}{ending}")[0] == [name]
+
+
 def test_a_file_name_that_selects_nothing_is_refused_with_what_there_is():
-    with pytest.raises(ConfigurationError, match="there is no 'mediun'; allowed: small, medium"):
-        selection(SECTION, "_mediun_low")
+    for text in ("_mediun_low", "_mediun"):
+        with pytest.raises(ConfigurationError, match="there is no 'mediun'; allowed: small, medium"):
+            selection(SECTION, text)
+    with pytest.raises(ConfigurationError, match="there is no 'medium_'"):
+        selection(SECTION, "_medium_")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +66,12 @@ def test_a_file_name_that_selects_nothing_is_refused_with_what_there_is():
             "heads_9",
             r"zipf.comparisons\[heads\].conditions: there is no 'heads_9'",
         ),
-        (("ranks", 0), 256, "zipf.ranks: rank 256 of small, which has ranks 0 to 255"),
+        (("ranks", 0), 256, "zipf.ranks: rank 256; allowed: ranks 0 to 255"),
+        (
+            ("evaluation", "train_stride"),
+            7,
+            "zipf.ranks: rank 100 is recorded at the end alone; allowed: .* multiples of .* 7",
+        ),
     ],
 )
 def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, message):

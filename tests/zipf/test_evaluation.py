@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from memorization.data.sequences import sample_sequences
 from memorization.records import RECORD
-from memorization.zipf.evaluation import by_sequence, zipf_records, zipf_runs
+from memorization.zipf.evaluation import by_sequence, summary, zipf_records, zipf_runs
 
 SEQUENCES = np.array([[0, 0, 0, 1], [0, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]], np.uint8)
 P = np.array([0.4, 0.3, 0.2, 0.1])
@@ -37,6 +38,29 @@ def test_bayes_references(table):
     np.testing.assert_allclose(table["floor"], -np.log(P) / 4)
     # The Bayes predictor says 0, 0, 0, 1; of rank 1 it misses the second bit, of rank 2 the first, of 3 the last.
     assert table["ceiling"].tolist() == [1.0, 0.75, 0.75, 0.75]
+
+
+def test_the_ceiling_of_uniform_draws_counts_ties_as_guesses():
+    sequences, p = sample_sequences(64, 12, np.random.default_rng(0)), np.full(64, 1 / 64)
+    nll = np.ones((64, 12), np.float32)
+    trajectory = dict.fromkeys(("step", "presentations", "last_presentation"), np.zeros(64, int))
+    table = by_sequence(trajectory | {"rank": np.arange(64), "nll": nll}, sequences, p, **RUN)
+    best = 0.0  # of always choosing the likelier bit: sum over prefixes of the larger mass
+    for n in range(12):
+        for prefix in {tuple(sequence[:n]) for sequence in sequences.tolist()}:
+            alike = (sequences[:, :n] == np.array(prefix, np.uint8)).all(axis=1)
+            ones = p[alike & (sequences[:, n] == 1)].sum()
+            best += max(ones, p[alike].sum() - ones)
+    assert p @ table["ceiling"] == pytest.approx(best / 12)
+
+
+def test_summary_has_the_weighted_loss_its_floor_and_means_over_the_sample(table):
+    trajectory = {"weighted_step": np.array([9]), "weighted_loss": np.array([0.42])}
+    row = summary(trajectory, table, P, stride=2).iloc[0]
+    assert (row["condition"], row["seed"], row["step"], row["weighted_loss"]) == ("some", 5, 9, 0.42)
+    assert row["floor"] == pytest.approx(-(P * np.log(P)).sum() / 4)
+    assert row["suffix_accuracy"] == 1.0  # rank 2; rank 0 has no suffix, 1 and 3 are not of the sample
+    assert summary(trajectory, table, P, stride=1)["suffix_accuracy"].tolist() == [0.75]
 
 
 def test_records_are_of_the_suffix(table):

@@ -99,7 +99,7 @@ def _check_ranks(section: dict, conditions: list[str], ranks: list[int], where: 
     counts = [dataset(section, condition(section, name)["dataset"])["count"] for name in conditions]
     head, stride = section["evaluation"]["head"], section["evaluation"]["train_stride"]
     there = [rank for rank in ranks if rank < max(counts)]
-    if not there or (where == "zipf.ranks" and there != ranks and len(conditions) > 1):
+    if not there or (where == "zipf.ranks" and there != ranks):
         raise ConfigurationError(f"{where}: rank {max(ranks)}; allowed: ranks 0 to {max(counts) - 1}")
     for rank in there:
         if rank >= head and rank % stride:

@@ -45,9 +45,12 @@ def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], rank
     """
     rows = PANELS[measure]
     with style(plotting):
-        handles, columns = _legend(ranks, measure, plotting, len(conditions))
-        figure = grid(len(rows), len(conditions), plotting, legend_height=0.3 + 0.2 * -(-len(handles) // columns))
-        axes = figure.subplots(len(rows), len(conditions), squeeze=False, sharex=True, sharey="row")
+        alone = len(conditions) == 1  # then its panels stand side by side
+        shape = (1, len(rows)) if alone else (len(rows), len(conditions))
+        handles, columns = _legend(ranks, measure, plotting, shape[1])
+        figure = grid(*shape, plotting, legend_height=0.3 + 0.2 * -(-len(handles) // columns))
+        axes = figure.subplots(*shape, squeeze=False, sharex=True, sharey=False if alone else "row")
+        axes = axes.T if alone else axes
         colour = _colours(ranks, plotting)
         for j, condition in enumerate(conditions):
             column, part = axes[:, j], table[table["condition"] == condition]
@@ -58,18 +61,17 @@ def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], rank
                     _scatter(ax, part, value, reference, colour)
                 ax.axhline(chance, **CHANCE)
                 ax.set(xscale="log", yscale="log" if measure == "loss" else "linear")
-                ax.set_xlim(*plotting["presentations"])
-                if measure == "loss":
-                    ax.set_ylim(*plotting[value])
-                if measure == "accuracy":
-                    ax.set(ylim=(-0.03, 1.03))
                 if value == "loss":
                     ax.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter=ScalarFormatter())
                     ax.yaxis.set_minor_formatter(NullFormatter())
                 if j == 0:
                     ax.set_ylabel(label)
             column[0].set_title(condition)
-            column[-1].set_xlabel("presentations of the sequence")
+            for ax in column if alone else column[-1:]:
+                ax.set_xlabel("presentations of the sequence")
+        for row, (_, value, *_) in zip(axes, rows, strict=True):  # when all is drawn: limits end autoscaling
+            row[0].set_xlim(*plotting["presentations"])
+            row[0].set_ylim(*(plotting[value] if measure == "loss" else (-0.03, 1.03)))
         figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
@@ -153,8 +155,8 @@ def _legend(ranks: list[int], measure: str, plotting: dict, panels: int) -> tupl
         Line2D([], [], color=shade, linewidth=1.6, label=f"rank {rank}")
         for rank, shade in _colours(ranks, plotting).items()
     ]
-    bound = "Bayes floor, −ln p / N" if measure == "loss" else "Bayes ceiling"
+    bound = "Bayes floor" if measure == "loss" else "Bayes ceiling"
     handles += [Line2D([], [], **FLOOR, label=bound), Line2D([], [], **CHANCE, label="chance")]
     handles += [Line2D([], [], color="0.7", marker="o", markersize=2.5, linestyle="", label="other ranks")]
-    widest = plotting["font_size"] * max(len(handle.get_label()) for handle in handles) / 72 * 0.55 + 0.5
+    widest = plotting["font_size"] * max(len(handle.get_label()) for handle in handles) / 72 * 0.45 + 0.5  # inches
     return handles, max(1, min(len(handles), int(plotting["panel_width"] * panels / widest)))
