@@ -66,7 +66,7 @@ def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], rank
                     ax.yaxis.set_minor_formatter(NullFormatter())
                 if j == 0:
                     ax.set_ylabel(label)
-            column[0].set_title(condition)
+            figure.suptitle(condition) if alone else column[0].set_title(condition)
             for ax in column if alone else column[-1:]:
                 ax.set_xlabel("presentations of the sequence")
         for row, (_, value, *_) in zip(axes, rows, strict=True):  # when all is drawn: limits end autoscaling
@@ -159,4 +159,5 @@ def _legend(ranks: list[int], measure: str, plotting: dict, panels: int) -> tupl
     handles += [Line2D([], [], **FLOOR, label=bound), Line2D([], [], **CHANCE, label="chance")]
     handles += [Line2D([], [], color="0.7", marker="o", markersize=2.5, linestyle="", label="other ranks")]
     widest = plotting["font_size"] * max(len(handle.get_label()) for handle in handles) / 72 * 0.45 + 0.5  # inches
-    return handles, max(1, min(len(handles), int(plotting["panel_width"] * panels / widest)))
+    fitting = max(1, int(plotting["panel_width"] * panels / widest))
+    return handles, -(-len(handles) // -(-len(handles) // fitting))  # as many rows as that takes, evenly filled
