@@ -58,7 +58,7 @@ def test_a_dry_run_names_the_condition_and_the_seed(study, tmp_path):
             assert f"zipf: training {condition}, seed {seed}, to step 40" in printed
 
 
-@pytest.mark.parametrize("name", ["smoke", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "paper", "capacity"])
 def test_an_overlay_runs_its_own_conditions_alone(study, tmp_path, name):
     arguments = ["zipf", "--configfile", f"config/{name}.yaml", "--directory", str(tmp_path / "new")]
     printed = snakemake("-n", *arguments, root=study.root)

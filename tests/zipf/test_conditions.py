@@ -29,7 +29,7 @@ def test_file_names_select_conditions_and_ranks(text, conditions, ranks):
     assert selection(SECTION, text) == (conditions, ranks)
 
 
-@pytest.mark.parametrize("scale", ["config", "smoke", "paper"])
+@pytest.mark.parametrize("scale", ["config", "smoke", "paper", "capacity"])
 @pytest.mark.parametrize("ending", ["", "_low", "_mid", "_high"])
 def test_every_condition_can_be_drawn_with_every_selection(scale, ending):
     overlay = yaml.safe_load((ROOT.parent / f"config/{scale}.yaml").read_text())["zipf"]
