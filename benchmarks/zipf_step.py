@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from memorization.data.sequences import Batches, sample_sequences, zipf_probabilities
 from memorization.training.devices import set_up
@@ -39,7 +38,6 @@ def row(count: int, length: int) -> Callable[[], tuple[Callable[[], None], Calla
     return make
 
 
-torch.set_num_threads(1)
 ROWS = [
     (f"zipf, {STEPS} steps on distinct sequences, K=256, N=24", "plain batch of 256", 2.0, row(256, 24)),
     (f"zipf, {STEPS} steps on distinct sequences, K=100,000, N=100", "plain batch of 256", 1.2, row(100_000, 100)),
