@@ -107,6 +107,15 @@ def test_comparison_shows_each_condition_its_floor_and_chance(runs):
     assert len([line for line in accuracy.lines if line.get_linewidth() == 0.6]) == 6
 
 
+def test_floors_that_differ_have_the_colours_of_their_conditions(runs):
+    runs.loc[runs["condition"] == "b", "floor"] = 0.3
+    loss = comparison_figure(runs, [{"name": "one", "conditions": ["a", "b"]}], COMPARISON).axes[0]
+    for floor, condition in ((0.2, 0), (0.3, 1)):
+        line = next(line for line in loss.lines if np.allclose(line.get_ydata(), floor))
+        mean = [line for line in loss.lines if line.get_linewidth() == 1.6][condition]
+        assert to_hex(line.get_color()) == to_hex(mean.get_color())
+
+
 def test_conditions_of_one_panel_have_colours_of_their_own(runs):
     comparisons = [{"name": "one", "conditions": ["a", "b"]}, {"name": "two", "conditions": ["a", "b", "c"]}]
     for ax in comparison_figure(runs, comparisons, COMPARISON).axes[2:]:

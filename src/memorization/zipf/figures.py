@@ -80,7 +80,7 @@ def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: di
     """How conditions differ: the p-weighted loss and the suffix accuracy of all sequences against steps.
 
     Thin lines are seeds, thick lines their mean, bands 95% t intervals over seeds; the condition that stands in
-    most comparisons, if in several, is black.
+    most comparisons, if in several, is black. Floors that differ in a panel have their conditions' colours.
 
     Parameters
     ----------
@@ -95,17 +95,17 @@ def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: di
         axes = figure.subplots(2, len(comparisons), squeeze=False, sharex=True, sharey="row")
         for column, comparison in zip(axes.T, comparisons, strict=True):
             colours = iter(sns.color_palette(plotting["palette"], len(comparison["conditions"])))
+            several = table.loc[table["condition"].isin(comparison["conditions"]), "floor"].nunique() > 1
             for name in comparison["conditions"]:
                 colour = "black" if name in baseline else next(colours)
                 part = table[(table["condition"] == name) & (table["step"] > 0)]
+                column[0].axhline(part["floor"].iloc[0], **FLOOR | ({"color": colour} if several else {}))
                 for ax, value in zip(column, ("weighted_loss", "suffix_accuracy"), strict=True):
                     for _, seed in part.groupby("seed"):
                         ax.plot(seed["step"], seed[value], color=colour, alpha=0.35, linewidth=0.6)
                     mean = over_seeds(part, ["step"], value)
                     ax.plot(mean["step"], mean["mean"], color=colour, linewidth=1.6, label=name)
                     ax.fill_between(mean["step"], mean["low"], mean["high"], color=colour, alpha=0.15, linewidth=0)
-            for floor in table.loc[table["condition"].isin(comparison["conditions"]), "floor"].unique():
-                column[0].axhline(floor, **FLOOR)
             column[0].axhline(LN2, **CHANCE)
             column[1].axhline(0.5, **CHANCE)
             column[0].set(xscale="log", title=comparison["name"])
