@@ -17,9 +17,11 @@ report: "workflow/report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/zipf.smk"
+include: "rules/associative_memory.smk"
 
 
 rule all:
     default_target: True
     input:
         rules.zipf.input,
+        rules.associative_memory.input,

@@ -1,21 +1,21 @@
-# What every rule file uses. Functions live in the package, where they are tested.
+# What every rule file uses, and the random sequences that several families memorize.
+# Functions live in the package, where they are tested.
 import sys
 
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from snakemake.exceptions import WorkflowError
 
-import memorization.zipf.conditions
+from memorization.associative_memory.conditions import MemoryConditions
 from memorization.configuration import (
     ConfigurationError,
     check,
     check_plotting,
     export_environment,
     figure_settings,
-    names,
-    seeds,
 )
 from memorization.provenance import canonical, code_digest
+from memorization.zipf.conditions import ZipfConditions
 
 export_environment(workflow.basedir)
 
@@ -23,7 +23,11 @@ try:
     check(
         config,
         schemas=f"{workflow.basedir}/workflow/schemas",
-        cross_checks={"plotting": check_plotting, "zipf": memorization.zipf.conditions.check},
+        cross_checks={
+            "plotting": check_plotting,
+            "associative_memory": MemoryConditions.check_section,
+            "zipf": ZipfConditions.check_section,
+        },
     )
 except ConfigurationError as error:
     raise WorkflowError(str(error))
@@ -37,3 +41,65 @@ wildcard_constraints:
     dataset="[a-z][a-z0-9_]*",
     seed="[0-9]+",
     step="[0-9]+",
+
+
+# Families of conditions on random sequences: data sets, models, switches from one set to the next.
+ZIPF = ZipfConditions(config["zipf"])
+MEMORY = MemoryConditions(config["associative_memory"])
+SEQUENCES = {"zipf": ZIPF, "associative_memory": MEMORY}
+SEQUENCES_FILE = "results/{family}/sequences/{dataset}/seed{seed}"
+
+
+rule random_sequences:
+    output:
+        sequences=f"{SEQUENCES_FILE}.npz",
+    log:
+        "logs/{family}/sequences/{dataset}/seed{seed}.log",
+    benchmark:
+        "logs/{family}/sequences/{dataset}/seed{seed}.timing.tsv"
+    wildcard_constraints:
+        family="|".join(SEQUENCES),
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        dataset=lambda wildcards: canonical(SEQUENCES[wildcards.family].datasets[wildcards.dataset]),
+        code=code_digest(f"{SCRIPTS}/random_sequences/sample.py"),
+    message:
+        "{wildcards.family}: sampling the sequences of {wildcards.dataset}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/random_sequences/sample.py"
+
+
+rule following_sequences:
+    input:
+        earlier=lambda wildcards: expand(
+            f"{SEQUENCES_FILE}{{ending}}.npz",
+            ending=["", *(f"_{wildcards.kind}{number}" for number in range(1, int(wildcards.number)))],
+            **wildcards,
+        ),
+    output:
+        sequences=f"{SEQUENCES_FILE}_{{kind}}{{number}}.npz",
+    log:
+        "logs/{family}/sequences/{dataset}/seed{seed}_{kind}{number}.log",
+    benchmark:
+        "logs/{family}/sequences/{dataset}/seed{seed}_{kind}{number}.timing.tsv"
+    wildcard_constraints:
+        family="|".join(SEQUENCES),
+        kind="resample|forget",
+        number="[1-9][0-9]*",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        code=code_digest(f"{SCRIPTS}/random_sequences/follow.py"),
+    message:
+        "{wildcards.family}: sampling set {wildcards.number} of {wildcards.dataset} to {wildcards.kind}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/random_sequences/follow.py"

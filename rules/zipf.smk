@@ -1,50 +1,32 @@
 # zipf: transformers on random sequences that are seen with Zipf frequencies.
 #
-# sequences (a data set, a seed) -> train (a condition, a seed) -> evaluate -> tables, figures
-from memorization.zipf.conditions import condition as zipf_condition
-from memorization.zipf.conditions import dataset as zipf_dataset
-from memorization.zipf.conditions import run_memory, table_memory, training_settings
-from memorization.zipf.conditions import selection as zipf_selection
-
-ZIPF = config["zipf"]
+# sequences -> train (a condition, a seed, a step) -> evaluate, swap -> tables, figures
+# A condition with switches is trained on its first set by its model's training, and goes on from its checkpoint.
 ZIPF_RUN = "results/zipf/evaluations/{condition}/seed{seed}"
+ZIPF_CHECKPOINT = "results/zipf/checkpoints/{condition}/seed{seed}/step{step}.safetensors"
+ZIPF_TABLES = {
+    **dict.fromkeys(["by_sequence", "summary", "records", "runs"], ZIPF.names),
+    **({"swap": ZIPF.switches} if ZIPF.switches else {}),
+}
 
 
 rule zipf:
     input:
         expand("results/figures/zipf_{figure}.pdf", figure=["loss", "accuracy", "comparison"]),
-        expand("results/tables/zipf_{table}.parquet", table=["by_sequence", "summary", "records", "runs"]),
-
-
-rule zipf_sequences:
-    output:
-        sequences="results/zipf/sequences/{dataset}/seed{seed}.npz",
-    log:
-        "logs/zipf/sequences/{dataset}/seed{seed}.log",
-    benchmark:
-        "logs/zipf/sequences/{dataset}/seed{seed}.timing.tsv"
-    conda:
-        "../envs/analysis.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
-    params:
-        dataset=lambda wildcards: canonical(zipf_dataset(ZIPF, wildcards.dataset)),
-        code=code_digest(f"{SCRIPTS}/zipf/sequences.py"),
-    message:
-        "zipf: sampling the sequences of {wildcards.dataset}, seed {wildcards.seed}"
-    script:
-        "../workflow/scripts/zipf/sequences.py"
+        expand("results/figures/zipf_{figure}.pdf", figure=["switch", "swap"] if ZIPF.switches else []),
+        expand("results/tables/zipf_{table}.parquet", table=ZIPF_TABLES),
 
 
 rule zipf_train:
     input:
-        sequences=lambda wildcards: "results/zipf/sequences/{dataset}/seed{seed}.npz".format(
-            dataset=zipf_condition(ZIPF, wildcards.condition)["dataset"], seed=wildcards.seed
+        sequences=lambda wildcards: ZIPF.sequence_files(
+            wildcards.condition, wildcards.seed, int(wildcards.step)
+        ),
+        begin=lambda wildcards: ZIPF.checkpoint_files(
+            wildcards.condition, wildcards.seed, int(wildcards.step)
         ),
     output:
-        checkpoint="results/zipf/checkpoints/{condition}/seed{seed}/step{step}.safetensors",
+        checkpoint=ZIPF_CHECKPOINT,
         trajectory="results/zipf/trajectories/{condition}/seed{seed}/step{step}.npz",
     log:
         "logs/zipf/train/{condition}/seed{seed}/step{step}.log",
@@ -54,12 +36,12 @@ rule zipf_train:
         "../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards: run_memory(ZIPF, wildcards.condition),
-        runtime=lambda wildcards: zipf_condition(ZIPF, wildcards.condition)["runtime"],
+        mem_mb=lambda wildcards: ZIPF.run_memory(wildcards.condition),
+        runtime=lambda wildcards: ZIPF.condition(wildcards.condition)["runtime"],
         gpu=GPU,
     params:
-        condition=lambda wildcards: canonical(training_settings(ZIPF, wildcards.condition)),
-        evaluation=canonical(ZIPF["evaluation"]),
+        condition=lambda wildcards: canonical(ZIPF.settings(wildcards.condition)),
+        evaluation=canonical(ZIPF.section["evaluation"]),
         code=code_digest(f"{SCRIPTS}/zipf/train.py"),
     message:
         "zipf: training {wildcards.condition}, seed {wildcards.seed}, to step {wildcards.step}"
@@ -69,11 +51,11 @@ rule zipf_train:
 
 rule zipf_evaluate:
     input:
-        sequences=rules.zipf_train.input.sequences,
-        trajectory=lambda wildcards: (
-            "results/zipf/trajectories/{condition}/seed{seed}/step{step}.npz".format(
-                step=zipf_condition(ZIPF, wildcards.condition)["steps"], **wildcards
-            )
+        sequences=lambda wildcards: ZIPF.sequence_files(wildcards.condition, wildcards.seed),
+        trajectories=lambda wildcards: expand(
+            "results/zipf/trajectories/{condition}/seed{seed}/step{step}.npz",
+            step=ZIPF.trainings(wildcards.condition),
+            **wildcards,
         ),
     output:
         by_sequence=f"{ZIPF_RUN}/by_sequence.parquet",
@@ -88,11 +70,11 @@ rule zipf_evaluate:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards: run_memory(ZIPF, wildcards.condition),
+        mem_mb=lambda wildcards: ZIPF.run_memory(wildcards.condition),
         runtime=10,
     params:
-        architecture=lambda wildcards: zipf_condition(ZIPF, wildcards.condition)["architecture"],
-        train_stride=ZIPF["evaluation"]["train_stride"],
+        architecture=lambda wildcards: ZIPF.condition(wildcards.condition)["architecture"],
+        train_stride=ZIPF.section["evaluation"]["train_stride"],
         code=code_digest(f"{SCRIPTS}/zipf/evaluate.py"),
     message:
         "zipf: evaluating {wildcards.condition}, seed {wildcards.seed}"
@@ -100,12 +82,43 @@ rule zipf_evaluate:
         "../workflow/scripts/zipf/evaluate.py"
 
 
+rule zipf_swap:
+    input:
+        sequences=rules.zipf_evaluate.input.sequences,
+        before=lambda wildcards: ZIPF.checkpoint_files(
+            wildcards.condition, wildcards.seed, ZIPF.condition(wildcards.condition)["steps"]
+        ),
+        after=lambda wildcards: ZIPF_CHECKPOINT.format(
+            step=ZIPF.condition(wildcards.condition)["steps"], **wildcards
+        ),
+    output:
+        swap=f"{ZIPF_RUN}/swap.parquet",
+    log:
+        "logs/zipf/swap/{condition}/seed{seed}.log",
+    benchmark:
+        "logs/zipf/swap/{condition}/seed{seed}.timing.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards: ZIPF.run_memory(wildcards.condition),
+        runtime=10,
+        gpu=GPU,
+    params:
+        condition=lambda wildcards: canonical(ZIPF.settings(wildcards.condition)),
+        code=code_digest(f"{SCRIPTS}/zipf/swap.py"),
+    message:
+        "zipf: swapping parts of {wildcards.condition}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/zipf/swap.py"
+
+
 rule zipf_table:
     input:
         runs=lambda wildcards: expand(
             f"{ZIPF_RUN}/{wildcards.table}.parquet",
-            condition=sorted(names(ZIPF["models"])),
-            seed=sorted(seeds(ZIPF)),
+            condition=sorted(ZIPF_TABLES[wildcards.table]),
+            seed=sorted(ZIPF.seeds),
         ),
     output:
         table="results/tables/zipf_{table}.parquet",
@@ -114,12 +127,12 @@ rule zipf_table:
     benchmark:
         "logs/tables/zipf_{table}.timing.tsv"
     wildcard_constraints:
-        table="by_sequence|summary|records|runs",
+        table="|".join(ZIPF_TABLES),
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=table_memory(ZIPF, names(ZIPF["models"]), len(seeds(ZIPF))),
+        mem_mb=ZIPF.table_memory(ZIPF.names),
         runtime=10,
     params:
         code=code_digest(f"{SCRIPTS}/zipf/table.py"),
@@ -133,15 +146,15 @@ rule zipf_curves_figure:
     input:
         runs=lambda wildcards: expand(
             f"{ZIPF_RUN}/by_sequence.parquet",
-            condition=zipf_selection(ZIPF, wildcards.selection)[0],
-            seed=seeds(ZIPF),
+            condition=ZIPF.selection(wildcards.selection)[0],
+            seed=ZIPF.seeds,
         ),
     output:
         pdf="results/figures/zipf_{measure}{selection}.pdf",
         png="results/figures/zipf_{measure}{selection}.png",
         svg=report(
             "results/figures/zipf_{measure}{selection}.svg",
-            caption="../workflow/report/zipf_curves.rst",
+            caption="../workflow/report/sequence_curves.rst",
             category="zipf",
             labels={"figure": "{measure}{selection}"},
         ),
@@ -156,10 +169,10 @@ rule zipf_curves_figure:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=table_memory(ZIPF, names(ZIPF["models"]), len(seeds(ZIPF))),
+        mem_mb=ZIPF.table_memory(ZIPF.names),
         runtime=10,
     params:
-        selection=lambda wildcards: canonical(zipf_selection(ZIPF, wildcards.selection)),
+        selection=lambda wildcards: canonical(ZIPF.selection(wildcards.selection)),
         plotting=canonical(figure_settings(config["plotting"], "zipf_curves")),
         code=code_digest(f"{SCRIPTS}/zipf/curves_figure.py"),
     message:
@@ -172,8 +185,8 @@ rule zipf_comparison_figure:
     input:
         runs=expand(
             f"{ZIPF_RUN}/summary.parquet",
-            condition=sorted({name for each in ZIPF["comparisons"] for name in each["conditions"]}),
-            seed=seeds(ZIPF),
+            condition=sorted({name for each in ZIPF.section["comparisons"] for name in each["conditions"]}),
+            seed=ZIPF.seeds,
         ),
     output:
         pdf="results/figures/zipf_comparison.pdf",
@@ -192,13 +205,81 @@ rule zipf_comparison_figure:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=table_memory(ZIPF, names(ZIPF["models"]), len(seeds(ZIPF))),
+        mem_mb=ZIPF.table_memory(ZIPF.names),
         runtime=10,
     params:
-        comparisons=canonical(ZIPF["comparisons"]),
+        comparisons=canonical(ZIPF.section["comparisons"]),
         plotting=canonical(figure_settings(config["plotting"], "zipf_comparison")),
         code=code_digest(f"{SCRIPTS}/zipf/comparison_figure.py"),
     message:
         "zipf: drawing zipf_comparison"
     script:
         "../workflow/scripts/zipf/comparison_figure.py"
+
+
+rule zipf_switch_figure:
+    input:
+        runs=expand(
+            f"{ZIPF_RUN}/summary.parquet",
+            condition=sorted({*ZIPF.switches, *ZIPF.switched_models}),
+            seed=ZIPF.seeds,
+        ),
+    output:
+        pdf="results/figures/zipf_switch.pdf",
+        png="results/figures/zipf_switch.png",
+        svg=report(
+            "results/figures/zipf_switch.svg",
+            caption="../workflow/report/zipf_switch.rst",
+            category="zipf",
+            labels={"figure": "switch"},
+        ),
+    log:
+        "logs/figures/zipf_switch.log",
+    benchmark:
+        "logs/figures/zipf_switch.timing.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=ZIPF.table_memory(ZIPF.names),
+        runtime=10,
+    params:
+        switches=canonical(ZIPF.section["switches"]),
+        plotting=canonical(figure_settings(config["plotting"], "zipf_switch")),
+        code=code_digest(f"{SCRIPTS}/zipf/switch_figure.py"),
+    message:
+        "zipf: drawing zipf_switch"
+    script:
+        "../workflow/scripts/zipf/switch_figure.py"
+
+
+rule zipf_swap_figure:
+    input:
+        runs=expand(f"{ZIPF_RUN}/swap.parquet", condition=ZIPF.switches, seed=ZIPF.seeds),
+    output:
+        pdf="results/figures/zipf_swap.pdf",
+        png="results/figures/zipf_swap.png",
+        svg=report(
+            "results/figures/zipf_swap.svg",
+            caption="../workflow/report/zipf_swap.rst",
+            category="zipf",
+            labels={"figure": "swap"},
+        ),
+    log:
+        "logs/figures/zipf_swap.log",
+    benchmark:
+        "logs/figures/zipf_swap.timing.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=ZIPF.table_memory(ZIPF.names),
+        runtime=10,
+    params:
+        conditions=canonical(ZIPF.switches),
+        plotting=canonical(figure_settings(config["plotting"], "zipf_swap")),
+        code=code_digest(f"{SCRIPTS}/zipf/swap_figure.py"),
+    message:
+        "zipf: drawing zipf_swap"
+    script:
+        "../workflow/scripts/zipf/swap_figure.py"

@@ -5,10 +5,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import matplotlib
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memorization.files import whole
+from memorization.statistics import over_seeds
 
 CHANCE = {"color": "0.35", "linestyle": ":", "linewidth": 1.0, "zorder": 1}
 FLOOR = {"color": "black", "linestyle": "--", "linewidth": 1.0, "zorder": 4}
@@ -40,6 +43,15 @@ def grid(rows: int, columns: int, plotting: dict, legend_height: float = 0.0) ->
     """An empty figure for ``rows`` × ``columns`` panels of the configured size, and inches for a legend below."""
     size = (plotting["panel_width"] * columns + 0.3, plotting["panel_height"] * rows + legend_height)
     return Figure(figsize=size, layout="constrained")
+
+
+def over_seeds_lines(ax: Axes, table: pd.DataFrame, x: str, y: str, color, label=None, linestyle="-") -> None:
+    """A thin line a seed, a thick one for their mean, a band for its 95% t interval."""
+    for _, seed in table.groupby("seed"):
+        ax.plot(seed[x], seed[y], color=color, alpha=0.35, linewidth=0.6, linestyle=linestyle)
+    mean = over_seeds(table, [x], y)
+    ax.plot(mean[x], mean["mean"], color=color, linewidth=1.6, linestyle=linestyle, label=label)
+    ax.fill_between(mean[x], mean["low"], mean["high"], color=color, alpha=0.15, linewidth=0)
 
 
 def save(figure: Figure, paths: Mapping[str, str], plotting: dict, made_by: dict) -> None:

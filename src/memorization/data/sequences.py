@@ -1,9 +1,14 @@
 """Random binary sequences drawn with Zipf frequencies, and what an ideal predictor makes of them."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from memorization.files import read_arrays
 from memorization.provenance import generator
 
+SWITCHES = ("resample", "forget")  # how a set follows another
+KEPT_EVERY = 50  # so many-th of a set is kept by ``forget``, from rank 0
 CODES = 26  # sequences of at most this many bits can be numbered in memory: 2^26 codes are 0.5 GB
 
 
@@ -53,6 +58,66 @@ def sample_sequences(count: int, length: int, rng: np.random.Generator) -> np.nd
     return sequences
 
 
+def following_set(earlier: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
+    """The set that replaces the last of ``earlier`` at a switch; its new sequences stand in none of them.
+
+    Parameters
+    ----------
+    earlier : (sets, count, length) of 0 and 1
+    kind : ``resample``, all sequences are new; ``forget``, every 50th of the last set keeps its rank
+
+    Returns
+    -------
+    (count, length) uint8 of distinct sequences.
+
+    Raises
+    ------
+    ValueError
+        If ``kind`` is unknown, or there are too few sequences of that length.
+    """
+    if kind not in SWITCHES:
+        raise ValueError(f"kind: {kind!r} is not one of {', '.join(SWITCHES)}")
+    sets, count, length = earlier.shape
+    before = earlier.reshape(sets * count, length)
+    drawn = sample_sequences((sets + 1) * count, length, rng)
+    known = {row.tobytes() for row in np.packbits(before, axis=1)}
+    is_new = [row.tobytes() not in known for row in np.packbits(drawn, axis=1)]
+    new = drawn[is_new][:count]
+    if kind == "forget":
+        new[::KEPT_EVERY] = earlier[-1, ::KEPT_EVERY]
+    return new
+
+
+def first_sets(sets: np.ndarray) -> np.ndarray:
+    """The set in which each sequence stood first, for those that a switch keeps at their rank.
+
+    Parameters
+    ----------
+    sets : (sets, count, length) of 0 and 1, one after the other
+
+    Returns
+    -------
+    (sets, count) int64.
+    """
+    first = np.tile(np.arange(len(sets))[:, None], (1, sets.shape[1]))
+    for i in range(1, len(sets)):
+        kept = (sets[i] == sets[i - 1]).all(axis=1)
+        first[i, kept] = first[i - 1, kept]
+    return first
+
+
+def read_sets(paths: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Sets that follow each other, from their files.
+
+    Returns
+    -------
+    sets : (sets, count, length) uint8 of 0 and 1
+    probabilities : (count,) float64, of being drawn, the same in all sets
+    """
+    files = [read_arrays(path) for path in paths]
+    return np.stack([file["sequences"] for file in files]), files[0]["probabilities"]
+
+
 def draw(probabilities: np.ndarray, size: int | tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Ranks drawn with replacement by ``probabilities``, by inverting their cumulative sums.
 
@@ -92,10 +157,6 @@ class Batches:
             self._ranks = draw(self.probabilities, (self.BLOCK, self.size), generator(*self.names, block))
             self._block = block
         return self._ranks[row]
-
-    def distinct(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """The distinct ranks drawn at a step, rising, and how often each was drawn."""
-        return np.unique(self.ranks(step), return_counts=True)
 
 
 def bayes_loss(sequences: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

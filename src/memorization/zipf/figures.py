@@ -1,79 +1,17 @@
-"""Figures of the family."""
+"""Figures of the family that compare its conditions."""
 
 from collections import Counter
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from memorization.plotting import CHANCE, FLOOR, grid, style
+from memorization.plotting import CHANCE, FLOOR, grid, over_seeds_lines, style
 from memorization.statistics import over_seeds
 
 LN2 = np.log(2)
-PANELS = {  # measure: rows of panels (kind, column, label, Bayes reference, chance)
-    "loss": [
-        ("lines", "loss", "loss, all bits\n(nats per bit)", "floor", LN2),
-        ("lines", "suffix_loss", "loss, suffix\n(nats per bit)", None, LN2),
-        ("scatter", "loss", "loss at the end, all bits\n(nats per bit)", "floor", LN2),
-    ],
-    "accuracy": [
-        ("lines", "accuracy", "accuracy, all bits", "ceiling", 0.5),
-        ("lines", "suffix_accuracy", "accuracy, suffix", None, 0.5),
-        ("scatter", "suffix_accuracy", "accuracy at the end, suffix", None, 0.5),
-    ],
-}
-
-
-def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], ranks: list[int], plotting: dict) -> Figure:
-    """How single sequences are memorized: loss or accuracy against presentations, a column of panels a condition.
-
-    Above, lines for chosen ranks as training goes, over all bits and over the suffix (thin: each seed, thick:
-    mean over seeds); below, all sequences of all seeds at the end, the chosen ranks in their colours.
-
-    Parameters
-    ----------
-    table : rows of ``zipf_by_sequence``
-    measure : ``loss`` or ``accuracy``
-    conditions : of the columns
-    ranks : of the lines
-    plotting : the configuration's ``style`` and ``zipf_curves``
-    """
-    rows = PANELS[measure]
-    with style(plotting):
-        alone = len(conditions) == 1  # then its panels stand side by side
-        shape = (1, len(rows)) if alone else (len(rows), len(conditions))
-        handles, columns = _legend(ranks, measure, plotting, shape[1])
-        figure = grid(*shape, plotting, legend_height=0.3 + 0.2 * -(-len(handles) // columns))
-        axes = figure.subplots(*shape, squeeze=False, sharex=True, sharey=False if alone else "row")
-        axes = axes.T if alone else axes
-        colour = _colours(ranks, plotting)
-        for j, condition in enumerate(conditions):
-            column, part = axes[:, j], table[table["condition"] == condition]
-            for ax, (kind, value, label, reference, chance) in zip(column, rows, strict=True):
-                if kind == "lines":
-                    _lines(ax, part, value, reference, colour)
-                else:
-                    _scatter(ax, part, value, reference, colour)
-                ax.axhline(chance, **CHANCE)
-                ax.set(xscale="log", yscale="log" if measure == "loss" else "linear")
-                if value == "loss":
-                    ax.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter=ScalarFormatter())
-                    ax.yaxis.set_minor_formatter(NullFormatter())
-                if j == 0:
-                    ax.set_ylabel(label)
-            figure.suptitle(condition) if alone else column[0].set_title(condition)
-            for ax in column if alone else column[-1:]:
-                ax.set_xlabel("presentations of the sequence")
-        for row, (_, value, *_) in zip(axes, rows, strict=True):  # when all is drawn: limits end autoscaling
-            row[0].set_xlim(*plotting["presentations"])
-            row[0].set_ylim(*(plotting[value] if measure == "loss" else (-0.03, 1.03)))
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
-    return figure
 
 
 def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: dict) -> Figure:
@@ -101,11 +39,7 @@ def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: di
                 part = table[(table["condition"] == name) & (table["step"] > 0)]
                 column[0].axhline(part["floor"].iloc[0], **FLOOR | ({"color": colour} if several else {}))
                 for ax, value in zip(column, ("weighted_loss", "suffix_accuracy"), strict=True):
-                    for _, seed in part.groupby("seed"):
-                        ax.plot(seed["step"], seed[value], color=colour, alpha=0.35, linewidth=0.6)
-                    mean = over_seeds(part, ["step"], value)
-                    ax.plot(mean["step"], mean["mean"], color=colour, linewidth=1.6, label=name)
-                    ax.fill_between(mean["step"], mean["low"], mean["high"], color=colour, alpha=0.15, linewidth=0)
+                    over_seeds_lines(ax, part, "step", value, colour, label=name)
             column[0].axhline(LN2, **CHANCE)
             column[1].axhline(0.5, **CHANCE)
             column[0].set(xscale="log", title=comparison["name"])
@@ -120,44 +54,53 @@ def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: di
     return figure
 
 
-def _colours(ranks: list[int], plotting: dict) -> dict[int, tuple]:
-    return dict(zip(ranks, matplotlib.colormaps[plotting["palette"]](np.linspace(0, 0.93, len(ranks))), strict=True))
+def swap_figure(table: pd.DataFrame, conditions: list[str], plotting: dict) -> Figure:
+    """What the sequences from before the last switch and those after it lose or regain when parts are put back.
 
+    Points are means over seeds with 95% t intervals, small points seeds; the left group is the trained model, the right
+    one the model from before the switch.
 
-def _lines(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, colour: dict) -> None:
-    for rank, shade in colour.items():
-        seen = part[(part["rank"] == rank) & (part["presentations"] > 0)]
-        for _, seed in seen.groupby("seed"):
-            ax.plot(seed["presentations"], seed[value], color=shade, alpha=0.4, linewidth=0.6)
-        everywhere = seen.groupby("step")["seed"].transform("size") == seen["seed"].nunique()
-        mean = seen[everywhere].groupby("step")[["presentations", value]].mean()
-        ax.plot(mean["presentations"], mean[value], color=shade, linewidth=1.6)
-        if reference and len(seen):
-            ends = [mean["presentations"].max() * 0.5, mean["presentations"].max()]
-            ax.plot(ends, [seen[reference].mean()] * 2, **FLOOR | {"color": shade, "linewidth": 1.4})
-
-
-def _scatter(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, colour: dict) -> None:
-    end = part[(part["step"] == part["step"].max()) & (part["presentations"] > 0)]
-    ax.scatter(end["presentations"], end[value], color="0.7", s=5, linewidths=0, rasterized=True)
-    for rank, shade in colour.items():
-        chosen = end[end["rank"] == rank]
-        ax.scatter(chosen["presentations"], chosen[value], color=shade, s=14, linewidths=0, zorder=3)
-    if reference:
-        floor = end.groupby("rank")[[reference, "length"]].mean()
-        expected = np.exp(-floor[reference] * floor["length"]) * end["presentations"].sum() / end["seed"].nunique()
-        ax.plot(expected, floor[reference], **FLOOR)
-
-
-def _legend(ranks: list[int], measure: str, plotting: dict, panels: int) -> tuple[list[Line2D], int]:
-    """The legend's entries, and in how many columns they fit below the panels."""
-    handles = [
-        Line2D([], [], color=shade, linewidth=1.6, label=f"rank {rank}")
-        for rank, shade in _colours(ranks, plotting).items()
-    ]
-    bound = "Bayes floor" if measure == "loss" else "Bayes ceiling"
-    handles += [Line2D([], [], **FLOOR, label=bound), Line2D([], [], **CHANCE, label="chance")]
-    handles += [Line2D([], [], color="0.7", marker="o", markersize=2.5, linestyle="", label="other ranks")]
-    widest = plotting["font_size"] * max(len(handle.get_label()) for handle in handles) / 72 * 0.45 + 0.5  # inches
-    fitting = max(1, int(plotting["panel_width"] * panels / widest))
-    return handles, -(-len(handles) // -(-len(handles) // fitting))  # as many rows as that takes, evenly filled
+    Parameters
+    ----------
+    table : rows of ``zipf_swap``
+    conditions : in the order of the legend
+    plotting : ``style``, ``palette`` and the limits ``suffix_loss``
+    """
+    swaps = {"none": "nothing", "attention": "attention", "mlp": "MLP", "mlp_head": "MLP\nand head", "all": "all"}
+    rows = [("suffix_accuracy", "accuracy, suffix", 0.5), ("suffix_loss", "loss, suffix\n(nats per bit)", LN2)]
+    last = table.groupby("condition")["set"].transform("max") - table["set"]
+    by = ["condition", "seed", "swap"]
+    with style(plotting):
+        figure = grid(2, 2, plotting, legend_height=0.5)
+        axes = figure.subplots(2, 2, sharex=True, sharey="row")
+        palette = dict(zip(conditions, sns.color_palette(plotting["palette"], len(conditions)), strict=True))
+        for column, (age, title) in zip(axes.T, ((1, "set before the switch"), (0, "set after it")), strict=True):
+            means = table[last == age].groupby(by, as_index=False)[["suffix_accuracy", "suffix_loss"]].mean()
+            for ax, (value, label, chance) in zip(column, rows, strict=True):
+                for i, condition in enumerate(conditions):
+                    part = means[means["condition"] == condition]
+                    offset = (i - (len(conditions) - 1) / 2) * 0.8 / len(conditions)
+                    x = part["swap"].map(list(swaps).index) + offset
+                    ax.scatter(x, part[value], color=palette[condition], s=6, alpha=0.5, linewidths=0)
+                    mean = over_seeds(part, ["swap"], value)
+                    x = mean["swap"].map(list(swaps).index) + offset
+                    error = [mean["mean"] - mean["low"], mean["high"] - mean["mean"]]
+                    style_of = {"color": palette[condition], "markersize": 4, "elinewidth": 0.8}
+                    ax.errorbar(x, mean["mean"], error, fmt="o", label=condition, **style_of)
+                ax.axhline(chance, **CHANCE)
+                if value == "suffix_loss":
+                    ax.axhline(0, **FLOOR)
+                if column is axes.T[0]:
+                    ax.set_ylabel(label)
+                for between in range(len(swaps) - 1):
+                    ax.axvline(between + 0.5, color="0.9", linewidth=0.8, zorder=0)
+            column[0].set_title(title)
+            column[1].set_xticks(range(len(swaps)), list(swaps.values()))
+            column[1].set_xlabel("put back to before the switch")
+        axes[0, 0].set_ylim(-0.03, 1.03)
+        axes[1, 0].set_ylim(*plotting["suffix_loss"])
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        handles += [Line2D([], [], **CHANCE), Line2D([], [], **FLOOR)]
+        labels += ["chance", "Bayes floor"]
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure

@@ -4,8 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from memorization.models.decoder import CausalSelfAttention, Decoder, FeedForward
+from memorization.training.freezing import matching
 
 BOS = 2  # begins each input, so that the first bit is predicted too; never predicted itself
+ARMS = {"decoder": "transformer", "one_layer_attention": "one_layer_attention"}
+PARTS = {  # what is frozen or swapped, by patterns of parameters' names
+    "attention_qkv": ["*attention.qkv"],
+    "attention": ["*attention."],
+    "mlp": ["*feed_forward."],
+    "mlp_head": ["*feed_forward.", "head."],
+}
 
 
 class OneLayerAttention(nn.Module):
@@ -47,6 +55,14 @@ def build(condition: dict, length: int) -> nn.Module:
     if condition["architecture"] == "one_layer_attention":
         return OneLayerAttention(**size)
     return Decoder(**size, n_layers=condition["n_layers"], positions=condition["positions"])
+
+
+def frozen(model: nn.Module, mode: str) -> list[str]:
+    """Patterns of what a condition freezes: ``none``, a part in ``PARTS``, or ``all_but_mlp``."""
+    if mode == "all_but_mlp":
+        mlp = matching(model, PARTS["mlp"])
+        return [name for name, _ in model.named_parameters() if name not in mlp]
+    return [] if mode == "none" else PARTS[mode]
 
 
 def with_bos(sequences: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from memorization.files import read_tables
 from memorization.job import job
 from memorization.plotting import save
-from memorization.zipf.figures import curves_figure
+from memorization.random_sequences.figures import curves_figure
 
 with job(snakemake) as this:
     (conditions, ranks), plotting = this.settings("selection"), this.settings("plotting")

@@ -1,16 +1,18 @@
 """Rule zipf_evaluate: measures of a run, by sequence, as records and as a run."""
 
+from memorization.data.sequences import read_sets
 from memorization.files import read_arrays
 from memorization.job import job
-from memorization.zipf.evaluation import by_sequence, summary, zipf_records, zipf_runs
+from memorization.random_sequences.measures import evaluate, sequence_records, sequence_runs
+from memorization.zipf.models import ARMS
 
 with job(snakemake) as this:
-    data, trajectory = read_arrays(this.input.sequences), read_arrays(this.input.trajectory)
-    run = {"condition": this.wildcards.condition, "model": this.params["architecture"], "seed": this.seed}
-    table = by_sequence(trajectory, data["sequences"], data["probabilities"], **run)
+    (sets, probabilities), model = read_sets(this.input.sequences), this.params["architecture"]
+    run = {"condition": this.wildcards.condition, "model": model, "seed": this.seed}
+    trajectories = [read_arrays(path) for path in this.input.trajectories]
+    table, summary = evaluate(trajectories, sets, probabilities, this.params["train_stride"], run)
     this.write_table(table, this.output.by_sequence)
-    rows = summary(trajectory, table, data["probabilities"], this.params["train_stride"])
-    this.write_table(rows, this.output.summary)
-    this.write_table(zipf_records(table), this.output.records)
-    row = zipf_runs(**run, parameters=int(trajectory["parameters"]), steps=int(trajectory["step"].max()))
-    this.write_table(row, this.output.runs)
+    this.write_table(summary, this.output.summary)
+    kind = {"family": "zipf", "arm": ARMS[model]}
+    this.write_table(sequence_records(table, **kind), this.output.records)
+    this.write_table(sequence_runs(trajectories[-1], run, **kind), this.output.runs)

@@ -1,4 +1,4 @@
-"""Rule zipf_sequences: the sequences of a data set and how often each is drawn."""
+"""Rule random_sequences: the sequences of a data set and how often each is drawn."""
 
 from memorization.data.sequences import sample_sequences, zipf_probabilities
 from memorization.job import job

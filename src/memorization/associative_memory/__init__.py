@@ -1,0 +1,1 @@
+"""A dense associative memory that predicts the next bit of the sequences that it has stored."""

@@ -1,0 +1,176 @@
+"""Figures of memorized sequences: single ones against presentations, sets around a switch."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, ScalarFormatter
+
+from memorization.plotting import CHANCE, FLOOR, grid, over_seeds_lines, style
+
+LN2 = np.log(2)
+PANELS = {  # measure: rows of panels (kind, column, label, Bayes reference, chance)
+    "loss": [
+        ("lines", "loss", "loss, all bits\n(nats per bit)", "floor", LN2),
+        ("lines", "suffix_loss", "loss, suffix\n(nats per bit)", None, LN2),
+        ("scatter", "loss", "loss at the end, all bits\n(nats per bit)", "floor", LN2),
+    ],
+    "accuracy": [
+        ("lines", "accuracy", "accuracy, all bits", "ceiling", 0.5),
+        ("lines", "suffix_accuracy", "accuracy, suffix", None, 0.5),
+        ("scatter", "suffix_accuracy", "accuracy at the end, suffix", None, 0.5),
+    ],
+}
+
+
+def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], ranks: list[int], plotting: dict) -> Figure:
+    """How single sequences are memorized: loss or accuracy against presentations, a column of panels a condition.
+
+    Above, lines for chosen ranks as training goes, over all bits and over the suffix (thin: each seed, thick:
+    mean over seeds); below, all sequences of all seeds at the end, the chosen ranks in their colours.
+
+    Parameters
+    ----------
+    table : rows of ``by_sequence``
+    measure : ``loss`` or ``accuracy``
+    conditions : of the columns
+    ranks : of the lines
+    plotting : ``style``, ``palette``, and limits ``presentations``, ``loss``, ``suffix_loss``
+    """
+    rows = PANELS[measure]
+    with style(plotting):
+        alone = len(conditions) == 1  # then its panels stand side by side
+        shape = (1, len(rows)) if alone else (len(rows), len(conditions))
+        handles, columns = _legend(ranks, measure, plotting, shape[1])
+        figure = grid(*shape, plotting, legend_height=0.3 + 0.2 * -(-len(handles) // columns))
+        axes = figure.subplots(*shape, squeeze=False, sharex=True, sharey=False if alone else "row")
+        axes = axes.T if alone else axes
+        colour = _colours(ranks, plotting)
+        for j, condition in enumerate(conditions):
+            column, part = axes[:, j], table[table["condition"] == condition]
+            for ax, (kind, value, label, reference, chance) in zip(column, rows, strict=True):
+                if kind == "lines":
+                    _lines(ax, part, value, reference, colour)
+                else:
+                    _scatter(ax, part, value, reference, colour)
+                ax.axhline(chance, **CHANCE)
+                ax.set(xscale="log", yscale="log" if measure == "loss" else "linear")
+                if value == "loss":
+                    ax.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter=ScalarFormatter())
+                    ax.yaxis.set_minor_formatter(NullFormatter())
+                if j == 0:
+                    ax.set_ylabel(label)
+            figure.suptitle(condition) if alone else column[0].set_title(condition)
+            for ax in column if alone else column[-1:]:
+                ax.set_xlabel("presentations of the sequence")
+        for row, (_, value, *_) in zip(axes, rows, strict=True):  # when all is drawn: limits end autoscaling
+            row[0].set_xlim(*plotting["presentations"])
+            row[0].set_ylim(*(plotting[value] if measure == "loss" else (-0.03, 1.03)))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+    return figure
+
+
+def switch_figure(table: pd.DataFrame, switches: list[dict], plotting: dict, marks: dict[str, float]) -> Figure:
+    """What a switch does to the set that was learned and to the one that follows, a column a condition.
+
+    Against the steps since the last switch: the mean accuracy and loss over the suffix, of the set that is trained
+    on, of those before it, and, for comparison, of the first set of all while it was learned from the beginning.
+
+    Parameters
+    ----------
+    table : rows of ``summary`` of the switches and of their models
+    switches : the configuration's ``{name, model, at, …}``
+    plotting : ``style``, and limits ``step``, ``suffix_loss``
+    marks : steps since the switch that are marked, by what happens then
+    """
+    rows = [("suffix_accuracy", "accuracy, suffix", 0.5, None), ("suffix_loss", "loss, suffix\n(nats per bit)", LN2, 0)]
+    with style(plotting):
+        figure = grid(2, len(switches), plotting, legend_height=0.35)
+        axes = figure.subplots(2, len(switches), squeeze=False, sharex=True, sharey="row")
+        old, new = sns.color_palette("colorblind")[0], sns.color_palette("colorblind")[1]
+        earlier = sns.light_palette(old, n_colors=6)
+        for column, switch in zip(axes.T, switches, strict=True):
+            part = table[(table["condition"] == switch["name"]) & (table["step"] >= switch["at"][-1])]
+            part = part.assign(step=part["step"] - switch["at"][-1])
+            first = table[(table["condition"] == switch["model"]) & (table["step"] <= switch["at"][0])]
+            number = len(switch["at"])
+            for ax, (value, label, chance, floor) in zip(column, rows, strict=True):
+                over_seeds_lines(ax, first, "step", value, "black", linestyle=":")
+                for each in range(number + 1):
+                    shade = new if each == number else old if each == number - 1 else earlier[max(1, 5 - number + each)]
+                    over_seeds_lines(ax, part[part["set"] == each], "step", value, shade)
+                ax.axhline(chance, **CHANCE)
+                if floor is not None:
+                    ax.axhline(floor, **FLOOR)
+                for step in marks.values():
+                    ax.axvline(step, color="0.5", linewidth=0.8, linestyle="-.")
+                ax.set_xscale("symlog", linthresh=1, linscale=0.4)
+                ax.xaxis.set(major_locator=FixedLocator([0, 1, 10, 100, 1000, 10_000, 100_000]))
+                ax.xaxis.set(major_formatter=ScalarFormatter(), minor_locator=NullLocator())
+                if column is axes.T[0]:
+                    ax.set_ylabel(label)
+            column[0].set_title(switch["name"])
+            column[1].set_xlabel("steps since the switch")
+        axes[0, 0].set(ylim=(-0.03, 1.03))
+        axes[0, 0].set_xlim(*plotting["step"])
+        axes[1, 0].set_ylim(*plotting["suffix_loss"])
+        sets = {"new set": new, "set before it": old} | (
+            {"sets before that": earlier[4]} if number_of_sets(switches) > 2 else {}
+        )
+        handles = [Line2D([], [], color=shade, linewidth=1.6, label=label) for label, shade in sets.items()]
+        handles += [Line2D([], [], color="black", linestyle=":", linewidth=1.6, label="first set, from its beginning")]
+        handles += [Line2D([], [], **CHANCE, label="chance"), Line2D([], [], **FLOOR, label="Bayes floor")]
+        handles += [Line2D([], [], color="0.5", linewidth=0.8, linestyle="-.", label=label) for label in marks]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def number_of_sets(switches: list[dict]) -> int:
+    """The sets of the condition that has most."""
+    return max(len(switch["at"]) for switch in switches) + 1
+
+
+def _colours(ranks: list[int], plotting: dict) -> dict[int, tuple]:
+    return dict(zip(ranks, matplotlib.colormaps[plotting["palette"]](np.linspace(0, 0.93, len(ranks))), strict=True))
+
+
+def _lines(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, colour: dict) -> None:
+    for rank, shade in colour.items():
+        seen = part[(part["rank"] == rank) & (part["presentations"] > 0)]
+        for _, seed in seen.groupby("seed"):
+            ax.plot(seed["presentations"], seed[value], color=shade, alpha=0.4, linewidth=0.6)
+        everywhere = seen.groupby("step")["seed"].transform("size") == seen["seed"].nunique()
+        mean = seen[everywhere].groupby("step")[["presentations", value]].mean()
+        ax.plot(mean["presentations"], mean[value], color=shade, linewidth=1.6)
+        if reference and len(seen):
+            ends = [mean["presentations"].max() * 0.5, mean["presentations"].max()]
+            ax.plot(ends, [seen[reference].mean()] * 2, **FLOOR | {"color": shade, "linewidth": 1.4})
+
+
+def _scatter(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, colour: dict) -> None:
+    end = part[(part["step"] == part["step"].max()) & (part["presentations"] > 0)]
+    ax.scatter(end["presentations"], end[value], color="0.7", s=5, linewidths=0, rasterized=True)
+    for rank, shade in colour.items():
+        chosen = end[end["rank"] == rank]
+        ax.scatter(chosen["presentations"], chosen[value], color=shade, s=14, linewidths=0, zorder=3)
+    if reference:
+        floor = end.groupby("rank")[[reference, "length"]].mean()
+        expected = np.exp(-floor[reference] * floor["length"]) * end["presentations"].sum() / end["seed"].nunique()
+        ax.plot(expected, floor[reference], **FLOOR)
+
+
+def _legend(ranks: list[int], measure: str, plotting: dict, panels: int) -> tuple[list[Line2D], int]:
+    """The legend's entries, and in how many columns they fit below the panels."""
+    handles = [
+        Line2D([], [], color=shade, linewidth=1.6, label=f"rank {rank}")
+        for rank, shade in _colours(ranks, plotting).items()
+    ]
+    bound = "Bayes floor" if measure == "loss" else "Bayes ceiling"
+    handles += [Line2D([], [], **FLOOR, label=bound), Line2D([], [], **CHANCE, label="chance")]
+    handles += [Line2D([], [], color="0.7", marker="o", markersize=2.5, linestyle="", label="other ranks")]
+    widest = plotting["font_size"] * max(len(handle.get_label()) for handle in handles) / 72 * 0.45 + 0.5  # inches
+    fitting = max(1, int(plotting["panel_width"] * panels / widest))
+    return handles, -(-len(handles) // -(-len(handles) // fitting))  # as many rows as that takes, evenly filled

@@ -1,0 +1,11 @@
+"""Rule zipf_switch_figure: old and new sets after a switch, by what is frozen."""
+
+from memorization.files import read_tables
+from memorization.job import job
+from memorization.plotting import save
+from memorization.random_sequences.figures import switch_figure
+
+with job(snakemake) as this:
+    plotting = this.settings("plotting")
+    figure = switch_figure(read_tables(this.input.runs), this.settings("switches"), plotting, marks={})
+    save(figure, this.output, plotting, this.made_by)
