@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import matplotlib
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -43,6 +44,18 @@ def grid(rows: int, columns: int, plotting: dict, legend_height: float = 0.0) ->
     """An empty figure for ``rows`` × ``columns`` panels of the configured size, and inches for a legend below."""
     size = (plotting["panel_width"] * columns + 0.3, plotting["panel_height"] * rows + legend_height)
     return Figure(figsize=size, layout="constrained")
+
+
+def legend_columns(handles: list[Artist], plotting: dict, panels: int) -> int:
+    """How many columns of a legend's entries fit below ``panels`` side by side, its rows evenly filled."""
+    widest = plotting["font_size"] * max(len(handle.get_label()) for handle in handles) / 72 * 0.45 + 0.5  # inches
+    fitting = max(1, int(plotting["panel_width"] * panels / widest))
+    return -(-len(handles) // -(-len(handles) // fitting))
+
+
+def legend_height(handles: list[Artist], columns: int) -> float:
+    """Inches that a legend of so many columns takes."""
+    return 0.3 + 0.2 * -(-len(handles) // columns)
 
 
 def over_seeds_lines(ax: Axes, table: pd.DataFrame, x: str, y: str, color, label=None, linestyle="-") -> None:

@@ -1,21 +1,31 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 from torch.nn import functional as F
 
-from memorization.data.sequences import Batches, sample_sequences, unique_prefix_length, zipf_probabilities
+from memorization.data.sequences import (
+    Batches,
+    following_set,
+    sample_sequences,
+    unique_prefix_length,
+    zipf_probabilities,
+)
 from memorization.provenance import ROOT, generator
+from memorization.random_sequences.measures import by_sequence
+from memorization.random_sequences.training import Training, train
 from memorization.training.checkpoints import Unfinished
 from memorization.training.devices import set_up
-from memorization.zipf.conditions import condition, dataset
-from memorization.zipf.evaluation import by_sequence
-from memorization.zipf.models import BOS, build
-from memorization.zipf.training import Training, evaluate, negative_log_likelihood, train, weighted_loss
+from memorization.training.freezing import matching
+from memorization.zipf.conditions import ZipfConditions
+from memorization.zipf.models import BOS, build, frozen
+from memorization.zipf.swapping import swap
+from memorization.zipf.training import Transformer, evaluate, negative_log_likelihood, weighted_loss
 
 CONDITION = {
     "architecture": "decoder", "n_layers": 1, "n_heads": 2, "d_model": 16, "positions": "learned",
-    "init_std": 0.1, "learning_rate": 1e-2,
+    "init_std": 0.1, "learning_rate": 1e-2, "freeze": "none",
 }  # fmt: skip
 COUNT, LENGTH, BATCH = 20, 10, 32
 
@@ -25,11 +35,13 @@ def data():
     return sample_sequences(COUNT, LENGTH, generator("test", 0, "sequences")), Batches(p, BATCH, "test", 0)
 
 
-def run(tmp_path, steps=12, every=3600.0, **options):
+def run(tmp_path, steps=12, every=3600.0, begin=None, sets=None, condition=CONDITION, **options):
     options = {"evaluation": {"checkpoints": 5, "head": 0, "train_stride": 1}, "report_seconds": 3600} | options
     unfinished = Unfinished(tmp_path / "x.a.unfinished", every)
     sequences, batches = data()
-    return train(CONDITION, sequences, batches, seed=0, steps=steps, device="cpu", unfinished=unfinished, **options)
+    learner = Transformer(condition, LENGTH, 0, "cpu")
+    sets = sequences[None] if sets is None else sets
+    return train(learner, sets, batches, steps, unfinished=unfinished, begin=begin, **options)
 
 
 def test_distinct_sequences_weighted_have_the_gradient_of_the_plain_batch():
@@ -40,7 +52,7 @@ def test_distinct_sequences_weighted_have_the_gradient_of_the_plain_batch():
     inputs = torch.cat([torch.full((BATCH, 1), BOS), plain[:, :-1].long()], dim=1)
     expected = F.cross_entropy(model(inputs).reshape(-1, 2), plain.long().reshape(-1))
     gradients = torch.autograd.grad(expected, list(model.parameters()))
-    ranks, counts = batches.distinct(1)
+    ranks, counts = np.unique(batches.ranks(1), return_counts=True)
     assert len(ranks) < BATCH
     loss = weighted_loss(model, torch.from_numpy(sequences[ranks]), torch.from_numpy(counts))
     assert abs(loss - expected) < 1e-12
@@ -79,8 +91,8 @@ def test_presentations_equal_a_replay_of_the_draws(tmp_path):
             last[rank] = n
         seen[n] = np.stack([counts, last])
     assert counts.sum() == 12 * BATCH
-    np.testing.assert_array_equal(state["presentations"], counts)
-    np.testing.assert_array_equal(state["last_presentation"], last)
+    np.testing.assert_array_equal(state["presentations"], counts[None])
+    np.testing.assert_array_equal(state["last_presentation"], last[None])
     for step in np.unique(trajectory["step"]):
         at = trajectory["step"] == step
         np.testing.assert_array_equal(trajectory["rank"][at], np.arange(COUNT))
@@ -104,7 +116,6 @@ def test_a_stride_keeps_true_ranks_and_the_end_has_all(tmp_path):
     for step in steps:
         expected = np.arange(COUNT) if step == 12 else [0, 1, 7, 14]
         np.testing.assert_array_equal(trajectory["rank"][trajectory["step"] == step], expected)
-    assert int(trajectory["parameters"]) == sum(p.numel() for p in build(CONDITION, LENGTH).parameters())
 
 
 def test_an_interrupted_training_ends_like_an_unbroken_one(tmp_path, monkeypatch, capsys):
@@ -131,29 +142,25 @@ def test_an_interrupted_training_ends_like_an_unbroken_one(tmp_path, monkeypatch
 
 def test_conditions_of_a_seed_see_the_same_batches(tmp_path):
     one, _ = run(tmp_path)
-    sequences, batches = data()
-    other = Training(CONDITION | {"n_layers": 2}, sequences, batches, 0, "cpu")
-    for n in range(1, 13):
-        other.step(n)
-    np.testing.assert_array_equal(one["presentations"], other.presentations)
+    other, _ = run(tmp_path, condition=CONDITION | {"n_layers": 2})
+    assert torch.equal(one["presentations"], other["presentations"])
 
 
 def test_the_default_medium_memorizes_as_the_literature_has_it(tmp_path):
     """Seed 0 of the laptop's medium: frequent sequences within 500 steps, rare ones by the end, near the floor."""
     set_up("cpu", threads=1)
-    section = yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())["zipf"]
-    medium = condition(section, "medium")
-    laptop = dataset(section, medium["dataset"])
+    conditions = ZipfConditions(yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())["zipf"])
+    medium, laptop = conditions.settings("medium"), conditions.dataset("medium")
+    steps = conditions.condition("medium")["steps"]
     p = zipf_probabilities(laptop["count"], laptop["exponent"])
     sequences = sample_sequences(laptop["count"], laptop["length"], generator("laptop", 0, "sequences"))
+    learner, unfinished = Transformer(medium, laptop["length"], 0, "cpu"), Unfinished(tmp_path / "x.a.unfinished", 3600)
     batches = Batches(p, medium["batch_size"], "laptop", 0)
-    unfinished = Unfinished(tmp_path / "x.a.unfinished", 3600)
-    _, trajectory = train(
-        medium, sequences, batches, 0, medium["steps"], section["evaluation"], "cpu", unfinished, report_seconds=3600
-    )
-    table = by_sequence(trajectory, sequences, p, "medium", "decoder", 0)
+    evaluation = conditions.section["evaluation"]
+    _, trajectory = train(learner, sequences[None], batches, steps, evaluation, unfinished, report_seconds=3600)
+    table = by_sequence(trajectory, sequences[None], p, {"condition": "medium", "model": "decoder", "seed": 0})
     by_500 = table[(table["step"] <= 500) & (table["step"] > 400) & (table["rank"] < 5)]
-    end = table[table["step"] == medium["steps"]]
+    end = table[table["step"] == steps]
     assert by_500["suffix_accuracy"].mean() >= 0.99
     assert end.loc[end["rank"] >= 100, "suffix_accuracy"].mean() >= 0.95
     assert 0 <= p @ (end["loss"] - end["floor"]) <= 0.05
@@ -163,8 +170,102 @@ def test_the_default_medium_memorizes_as_the_literature_has_it(tmp_path):
 @pytest.mark.parametrize("architecture", ["decoder", "one_layer_attention"])
 def test_conditions_of_one_architecture_and_seed_begin_with_the_same_weights(architecture):
     def weights(seed, **change):
-        return Training(CONDITION | {"architecture": architecture} | change, *data(), seed, "cpu").model.parameters()
+        condition = CONDITION | {"architecture": architecture} | change
+        return Transformer(condition, LENGTH, seed, "cpu").model.parameters()
 
     for one, other in zip(weights(0), weights(0, learning_rate=1.0), strict=True):
         assert torch.equal(one, other)
     assert not all(torch.equal(one, other) for one, other in zip(weights(0), weights(1), strict=True))
+
+
+def switched(tmp_path, freeze, kind="resample"):
+    """A training, and one that goes on from it with another set."""
+    before, _ = run(tmp_path, steps=30)
+    sequences, _ = data()
+    sets = np.stack([sequences, following_set(sequences[None], kind, np.random.default_rng(1))])
+    condition = CONDITION | {"freeze": freeze}
+    after, trajectory = run(tmp_path, steps=50, begin=before, sets=sets, condition=condition)
+    return before, after, sets, trajectory
+
+
+@pytest.mark.parametrize("freeze", ["none", "attention_qkv", "attention", "mlp", "all_but_mlp"])
+def test_what_is_frozen_is_equal_to_the_bit_whatever_the_optimizer_holds_and_all_else_moves(tmp_path, freeze):
+    before, after, *_ = switched(tmp_path, freeze)
+    model = build(CONDITION, LENGTH)
+    still = matching(model, frozen(model, freeze))
+    expected = {
+        "none": [],
+        "attention_qkv": ["layers.0.attention.qkv.weight", "layers.0.attention.qkv.bias"],
+        "attention": [f"layers.0.attention.{part}.{kind}" for part in ("qkv", "output") for kind in ("weight", "bias")],
+        "mlp": [f"layers.0.feed_forward.{part}.{kind}" for part in ("up", "down") for kind in ("weight", "bias")],
+    }
+    mlp = expected["mlp"]
+    expected["all_but_mlp"] = [name for name, _ in model.named_parameters() if name not in mlp]
+    assert still == expected[freeze]
+    assert all(before[f"optimizer.{i}.exp_avg"].abs().max() > 0 for i in range(len(list(model.parameters()))))
+    for name, _ in model.named_parameters():
+        assert torch.equal(before[f"model.{name}"], after[f"model.{name}"]) == (name in still), name
+
+
+def test_after_a_switch_both_sets_are_recorded_and_presentations_begin_anew(tmp_path):
+    _, after, _, trajectory = switched(tmp_path, "none")
+    assert after["step"] == 50
+    assert np.unique(trajectory["step"]).tolist() == [30, 31, 32, 34, 39, 50]
+    for number in (0, 1):
+        for step in (30, 50):
+            at = (trajectory["step"] == step) & (trajectory["set"] == number)
+            np.testing.assert_array_equal(trajectory["rank"][at], np.arange(COUNT))
+    begin = (trajectory["step"] == 30) & (trajectory["set"] == 1)
+    assert trajectory["presentations"][begin].sum() == 0
+    assert after["presentations"][1].sum() == 20 * BATCH
+    assert after["presentations"][0].sum() == 30 * BATCH
+
+
+def test_with_all_but_the_mlps_frozen_swapping_them_back_gives_the_logits_from_before_to_the_bit(tmp_path):
+    before, after, sets, _ = switched(tmp_path, "all_but_mlp")
+    model, old = build(CONDITION, LENGTH), build(CONDITION, LENGTH)
+    old.load_state_dict({name: before[f"model.{name}"] for name in old.state_dict()})
+    model.load_state_dict({name: after[f"model.{name}"] for name in model.state_dict()})
+    inputs = torch.from_numpy(sets[0]).long()
+    assert not torch.equal(model(inputs), old(inputs))
+    model.load_state_dict({n: before[f"model.{n}"] for n in matching(model, ["*feed_forward."])}, strict=False)
+    assert torch.equal(model(inputs), old(inputs))
+
+
+def test_swaps_put_back_what_they_name(tmp_path):
+    before, after, sets, trajectory = switched(tmp_path, "all_but_mlp")
+    learner = Transformer(CONDITION, LENGTH, 0, "cpu")
+    run_of = {"condition": "some", "model": "decoder", "seed": 0}
+    table = swap(learner, before, after, sets, data()[1], run_of).set_index(["swap", "set", "rank"]).sort_index()
+    values = ["loss", "accuracy", "suffix_loss", "suffix_accuracy"]
+    for part in ("mlp", "mlp_head"):
+        pd.testing.assert_frame_equal(table.loc[part, values], table.loc["all", values])
+    pd.testing.assert_frame_equal(table.loc["attention", values], table.loc["none", values])
+    assert (table.loc["none", "loss"] != table.loc["all", "loss"]).any()
+    end = trajectory["step"] == 50
+    trained = by_sequence(
+        {k: v[end] for k, v in trajectory.items() if len(v) == len(end)}, sets, data()[1].probabilities, run_of
+    )
+    trained = trained.set_index(["set", "rank"]).sort_index()
+    pd.testing.assert_frame_equal(table.loc["none", values], trained[values])
+    assert (table["presentations"].unstack("swap").nunique(axis=1) == 1).all()
+
+
+def test_a_training_that_goes_on_after_a_switch_and_is_interrupted_ends_like_an_unbroken_one(tmp_path, monkeypatch):
+    before, expected_state, sets, expected = switched(tmp_path, "mlp")
+    step, condition = Training.step, CONDITION | {"freeze": "mlp"}
+
+    def killed(self, n):
+        if n == 40:
+            raise KeyboardInterrupt
+        return step(self, n)
+
+    monkeypatch.setattr(Training, "step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, steps=50, every=0, begin=before, sets=sets, condition=condition)
+    monkeypatch.setattr(Training, "step", step)
+    state, trajectory = run(tmp_path, steps=50, every=0, begin=before, sets=sets, condition=condition)
+    for name, tensor in state.items():
+        assert torch.equal(tensor, expected_state[name]), name
+    for name, rows in trajectory.items():
+        np.testing.assert_array_equal(rows, expected[name])

@@ -112,15 +112,15 @@ def comparison_figure(table: pd.DataFrame, conditions: list[str], plotting: dict
             means = part.groupby(["condition", "seed", "presentations"], as_index=False)[
                 [row[0] for row in rows]
             ].mean()
-            for ax, (value, label, chance) in zip(column, rows, strict=True):
+            for ax, (value, _, chance) in zip(column, rows, strict=True):
                 for condition, colour in zip(conditions, colours, strict=True):
                     chosen = means[means["condition"] == condition]
                     over_seeds_lines(ax, chosen, "presentations", value, colour, label=condition)
                 ax.axhline(chance, **CHANCE)
-                if column is axes.T[0]:
-                    ax.set_ylabel(label)
             column[0].set(title=title, xscale="log")
             column[1].set(yscale="log", xlabel="presentations of the sequence")
+        for ax, (_, label, _) in zip(axes[:, 0], rows, strict=True):
+            ax.set_ylabel(label)
         axes[0, 0].set_xlim(*plotting["presentations"])
         axes[0, 0].set_ylim(0.35, 1.02)
         axes[1, 0].set_ylim(*plotting["suffix_loss"])

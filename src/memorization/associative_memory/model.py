@@ -185,6 +185,7 @@ class LogShare(torch.autograd.Function):
         sums = torch.bmm(weights, is_bit)
         true = nn.functional.one_hot(true.long(), 2).bool()
         right, wrong = sums[true].view(scores.shape[:2]), sums[~true].view(scores.shape[:2])
+        right = right.masked_fill(right < torch.finfo(right.dtype).tiny, 0)
         context.save_for_backward(weights, is_bit, true, right, wrong)
         return right.log() - (right + wrong).log()
 

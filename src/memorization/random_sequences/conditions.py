@@ -116,6 +116,8 @@ class Conditions:
         ConfigurationError
             One line that names the key.
         """
+        for name in set(self.models) & set(self.switches):
+            raise ConfigurationError(f"{self.family}.switches[{name}].name: a model has that name; names must differ")
         for data in self.section["datasets"]:
             self._check_length(data, 1, "")
         for name in self.models:
@@ -127,8 +129,6 @@ class Conditions:
                 )
         for switch in self.section["switches"]:
             where = f"{self.family}.switches[{switch['name']}]"
-            if switch["name"] in self.models:
-                raise ConfigurationError(f"{where}.name: a model has that name; names must differ")
             named(self.section["models"], switch["model"], f"{where}.model")
             steps = [*switch["at"], switch["steps"]]
             if any(later <= step for step, later in pairwise(steps)):

@@ -7,11 +7,14 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, ScalarFormatter, SymmetricalLogLocator
 
-from memorization.plotting import CHANCE, FLOOR, grid, over_seeds_lines, style
+from memorization.plotting import CHANCE, FLOOR, grid, legend_columns, legend_height, over_seeds_lines, style
 
 LN2 = np.log(2)
+OLDER = sns.light_palette(sns.color_palette("colorblind")[0], n_colors=4)[1]
+FIRST = {"color": "black", "linestyle": ":"}
+MARK = {"color": "0.5", "linewidth": 0.8, "linestyle": "-."}
 PANELS = {  # measure: rows of panels (kind, column, label, Bayes reference, chance)
     "loss": [
         ("lines", "loss", "loss, all bits\n(nats per bit)", "floor", LN2),
@@ -44,8 +47,9 @@ def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], rank
     with style(plotting):
         alone = len(conditions) == 1  # then its panels stand side by side
         shape = (1, len(rows)) if alone else (len(rows), len(conditions))
-        handles, columns = _legend(ranks, measure, plotting, shape[1])
-        figure = grid(*shape, plotting, legend_height=0.3 + 0.2 * -(-len(handles) // columns))
+        handles = _legend(ranks, measure, plotting)
+        columns = legend_columns(handles, plotting, shape[1])
+        figure = grid(*shape, plotting, legend_height(handles, columns))
         axes = figure.subplots(*shape, squeeze=False, sharex=True, sharey=False if alone else "row")
         axes = axes.T if alone else axes
         colour = _colours(ranks, plotting)
@@ -86,51 +90,43 @@ def switch_figure(table: pd.DataFrame, switches: list[dict], plotting: dict, mar
     plotting : ``style``, and limits ``step``, ``suffix_loss``
     marks : steps since the switch that are marked, by what happens then
     """
-    rows = [("suffix_accuracy", "accuracy, suffix", 0.5, None), ("suffix_loss", "loss, suffix\n(nats per bit)", LN2, 0)]
+    rows = [("suffix_accuracy", "accuracy, suffix", 0.5), ("suffix_loss", "loss, suffix\n(nats per bit)", LN2)]
+    old, new = sns.color_palette("colorblind")[:2]
+    several = any(len(switch["at"]) > 1 for switch in switches)
+    sets = {"new set": new, "set before it": old} | ({"sets before that": OLDER} if several else {})
+    handles = [Line2D([], [], color=shade, linewidth=1.6, label=label) for label, shade in sets.items()]
+    handles += [Line2D([], [], **FIRST, linewidth=1.6, label="first set, from its beginning")]
+    handles += [Line2D([], [], **CHANCE, label="chance"), Line2D([], [], **FLOOR, label="Bayes floor")]
+    handles += [Line2D([], [], **MARK, label=label) for label in marks]
     with style(plotting):
-        figure = grid(2, len(switches), plotting, legend_height=0.35)
-        axes = figure.subplots(2, len(switches), squeeze=False, sharex=True, sharey="row")
-        old, new = sns.color_palette("colorblind")[0], sns.color_palette("colorblind")[1]
-        earlier = sns.light_palette(old, n_colors=6)
+        columns = legend_columns(handles, plotting, len(switches))
+        figure = grid(len(rows), len(switches), plotting, legend_height(handles, columns))
+        axes = figure.subplots(len(rows), len(switches), squeeze=False, sharex=True, sharey="row")
         for column, switch in zip(axes.T, switches, strict=True):
             part = table[(table["condition"] == switch["name"]) & (table["step"] >= switch["at"][-1])]
-            part = part.assign(step=part["step"] - switch["at"][-1])
+            part = part.assign(step=part["step"] - switch["at"][-1], age=len(switch["at"]) - part["set"])
             first = table[(table["condition"] == switch["model"]) & (table["step"] <= switch["at"][0])]
-            number = len(switch["at"])
-            for ax, (value, label, chance, floor) in zip(column, rows, strict=True):
-                over_seeds_lines(ax, first, "step", value, "black", linestyle=":")
-                for each in range(number + 1):
-                    shade = new if each == number else old if each == number - 1 else earlier[max(1, 5 - number + each)]
-                    over_seeds_lines(ax, part[part["set"] == each], "step", value, shade)
+            for ax, (value, _, chance) in zip(column, rows, strict=True):
+                over_seeds_lines(ax, first, "step", value, **FIRST)
+                for age in sorted(part["age"].unique(), reverse=True):
+                    shade = {0: new, 1: old}.get(age, OLDER)
+                    over_seeds_lines(ax, part[part["age"] == age], "step", value, shade)
                 ax.axhline(chance, **CHANCE)
-                if floor is not None:
-                    ax.axhline(floor, **FLOOR)
                 for step in marks.values():
-                    ax.axvline(step, color="0.5", linewidth=0.8, linestyle="-.")
-                ax.set_xscale("symlog", linthresh=1, linscale=0.4)
-                ax.xaxis.set(major_locator=FixedLocator([0, 1, 10, 100, 1000, 10_000, 100_000]))
-                ax.xaxis.set(major_formatter=ScalarFormatter(), minor_locator=NullLocator())
-                if column is axes.T[0]:
-                    ax.set_ylabel(label)
+                    ax.axvline(step, **MARK)
+            column[1].axhline(0, **FLOOR)
             column[0].set_title(switch["name"])
+            column[1].set_xscale("symlog", linthresh=1, linscale=0.4)
+            column[1].xaxis.set(major_locator=SymmetricalLogLocator(base=10, linthresh=1), minor_locator=NullLocator())
+            column[1].xaxis.set(major_formatter=ScalarFormatter())
             column[1].set_xlabel("steps since the switch")
-        axes[0, 0].set(ylim=(-0.03, 1.03))
+        for ax, (_, label, _) in zip(axes[:, 0], rows, strict=True):
+            ax.set_ylabel(label)
+        axes[0, 0].set_ylim(-0.03, 1.03)
         axes[0, 0].set_xlim(*plotting["step"])
         axes[1, 0].set_ylim(*plotting["suffix_loss"])
-        sets = {"new set": new, "set before it": old} | (
-            {"sets before that": earlier[4]} if number_of_sets(switches) > 2 else {}
-        )
-        handles = [Line2D([], [], color=shade, linewidth=1.6, label=label) for label, shade in sets.items()]
-        handles += [Line2D([], [], color="black", linestyle=":", linewidth=1.6, label="first set, from its beginning")]
-        handles += [Line2D([], [], **CHANCE, label="chance"), Line2D([], [], **FLOOR, label="Bayes floor")]
-        handles += [Line2D([], [], color="0.5", linewidth=0.8, linestyle="-.", label=label) for label in marks]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
-
-
-def number_of_sets(switches: list[dict]) -> int:
-    """The sets of the condition that has most."""
-    return max(len(switch["at"]) for switch in switches) + 1
 
 
 def _colours(ranks: list[int], plotting: dict) -> dict[int, tuple]:
@@ -162,15 +158,11 @@ def _scatter(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, co
         ax.plot(expected, floor[reference], **FLOOR)
 
 
-def _legend(ranks: list[int], measure: str, plotting: dict, panels: int) -> tuple[list[Line2D], int]:
-    """The legend's entries, and in how many columns they fit below the panels."""
+def _legend(ranks: list[int], measure: str, plotting: dict) -> list[Line2D]:
     handles = [
         Line2D([], [], color=shade, linewidth=1.6, label=f"rank {rank}")
         for rank, shade in _colours(ranks, plotting).items()
     ]
     bound = "Bayes floor" if measure == "loss" else "Bayes ceiling"
     handles += [Line2D([], [], **FLOOR, label=bound), Line2D([], [], **CHANCE, label="chance")]
-    handles += [Line2D([], [], color="0.7", marker="o", markersize=2.5, linestyle="", label="other ranks")]
-    widest = plotting["font_size"] * max(len(handle.get_label()) for handle in handles) / 72 * 0.45 + 0.5  # inches
-    fitting = max(1, int(plotting["panel_width"] * panels / widest))
-    return handles, -(-len(handles) // -(-len(handles) // fitting))  # as many rows as that takes, evenly filled
+    return [*handles, Line2D([], [], color="0.7", marker="o", markersize=2.5, linestyle="", label="other ranks")]

@@ -50,7 +50,7 @@ def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[s
 
 
 def restore(model: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
-    """Put ``training_state`` back; other names in ``state`` are left alone."""
+    """Put ``training_state`` back, in copies; other names in ``state`` are left alone."""
     model.load_state_dict(
         {name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")}
     )
@@ -58,7 +58,7 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[s
     for name, tensor in state.items():
         if name.startswith("optimizer."):
             _, index, key = name.split(".", 2)
-            values.setdefault(int(index), {})[key] = tensor
+            values.setdefault(int(index), {})[key] = tensor.clone()  # the optimizer would go on in the one it is given
     optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

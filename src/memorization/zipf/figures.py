@@ -71,12 +71,12 @@ def swap_figure(table: pd.DataFrame, conditions: list[str], plotting: dict) -> F
     last = table.groupby("condition")["set"].transform("max") - table["set"]
     by = ["condition", "seed", "swap"]
     with style(plotting):
-        figure = grid(2, 2, plotting, legend_height=0.5)
+        figure = grid(2, 2, plotting, legend_height=0.3 + 0.2 * -(-(len(conditions) + 2) // 3))
         axes = figure.subplots(2, 2, sharex=True, sharey="row")
         palette = dict(zip(conditions, sns.color_palette(plotting["palette"], len(conditions)), strict=True))
         for column, (age, title) in zip(axes.T, ((1, "set before the switch"), (0, "set after it")), strict=True):
             means = table[last == age].groupby(by, as_index=False)[["suffix_accuracy", "suffix_loss"]].mean()
-            for ax, (value, label, chance) in zip(column, rows, strict=True):
+            for ax, (value, _, chance) in zip(column, rows, strict=True):
                 for i, condition in enumerate(conditions):
                     part = means[means["condition"] == condition]
                     offset = (i - (len(conditions) - 1) / 2) * 0.8 / len(conditions)
@@ -90,17 +90,17 @@ def swap_figure(table: pd.DataFrame, conditions: list[str], plotting: dict) -> F
                 ax.axhline(chance, **CHANCE)
                 if value == "suffix_loss":
                     ax.axhline(0, **FLOOR)
-                if column is axes.T[0]:
-                    ax.set_ylabel(label)
                 for between in range(len(swaps) - 1):
                     ax.axvline(between + 0.5, color="0.9", linewidth=0.8, zorder=0)
             column[0].set_title(title)
             column[1].set_xticks(range(len(swaps)), list(swaps.values()))
             column[1].set_xlabel("put back to before the switch")
+        for ax, (_, label, _) in zip(axes[:, 0], rows, strict=True):
+            ax.set_ylabel(label)
         axes[0, 0].set_ylim(-0.03, 1.03)
         axes[1, 0].set_ylim(*plotting["suffix_loss"])
         handles, labels = axes[0, 0].get_legend_handles_labels()
         handles += [Line2D([], [], **CHANCE), Line2D([], [], **FLOOR)]
         labels += ["chance", "Bayes floor"]
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure

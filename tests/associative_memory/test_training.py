@@ -1,0 +1,93 @@
+import numpy as np
+import torch
+
+from memorization.associative_memory.training import Memory
+from memorization.data.sequences import Batches, following_set, sample_sequences, zipf_probabilities
+from memorization.provenance import generator
+from memorization.random_sequences.measures import evaluate
+from memorization.random_sequences.training import train
+from memorization.training.checkpoints import Unfinished
+
+COUNT, LENGTH, BATCH = 20, 16, 32
+CONDITION = {
+    "form": "queue", "n_heads": 8, "eta": 10.0, "memory_size": 200, "epsilon": 1e-6,
+    "init_std": 0.1, "learning_rate": 0.03,
+}  # fmt: skip
+
+
+def run(tmp_path, steps, begin=None, kind=None, every=3600.0, count=COUNT, length=LENGTH, **change):
+    p = zipf_probabilities(count, 1.0)
+    sets = sample_sequences(count, length, generator("test", 0, "sequences"))[None]
+    if kind:
+        sets = np.stack([sets[0], following_set(sets, kind, generator("test", 0, kind))])
+    learner = Memory(CONDITION | change, length, 0, "cpu")
+    unfinished = Unfinished(tmp_path / "x.a.unfinished", every)
+    evaluation = {"checkpoints": 8, "head": 0, "train_stride": 1}
+    state, trajectory = train(learner, sets, Batches(p, BATCH, "test", 0), steps, evaluation, unfinished, 3600, begin)
+    return learner, sets, state, trajectory
+
+
+def test_a_step_predicts_before_it_stores_and_counts_repeats_of_the_batch():
+    sequences = sample_sequences(4, LENGTH, np.random.default_rng(0))
+    learner = Memory(CONDITION | {"learning_rate": 1e-9}, LENGTH, 0, "cpu")
+    ranks = np.array([2, 0, 2, 2])
+    assert learner.step(sequences, ranks).item() == np.float32(np.log(2))  # an empty memory
+    stored, counts = learner.model.contents()
+    assert {tuple(row): count for row, count in zip(stored.tolist(), counts.tolist(), strict=True)} == {
+        tuple(sequences[0].tolist()): 1,
+        tuple(sequences[2].tolist()): 3,
+    }
+    plain = -learner.model.log_probabilities(torch.from_numpy(sequences[[1, 0, 1]])).mean()
+    assert abs(learner.step(sequences, np.array([1, 0, 1])) - plain) < 1e-6
+
+
+def test_more_heads_recall_more(tmp_path):
+    recalled = []
+    for n_heads in (1, 4, 16):
+        _, sets, _, trajectory = run(tmp_path, 600, count=60, length=20, n_heads=n_heads, memory_size=600)
+        table, _ = evaluate([trajectory], sets, zipf_probabilities(60, 1.0), 1, {"condition": "x", "seed": 0})
+        recalled.append(table.loc[table["step"] == 600, "suffix_accuracy"].mean())
+    assert recalled[0] + 0.05 < recalled[1] < recalled[2] - 0.05
+    assert recalled[2] > 0.9
+
+
+def test_the_linear_readout_learns_without_a_memory(tmp_path):
+    learner, _, _, trajectory = run(tmp_path, 200, form="linear_readout", n_units=16)
+    begin, end = (trajectory["nll"][trajectory["step"] == step].mean() for step in (0, 200))
+    assert end < begin - 0.1
+    assert not any("queue" in name for name in learner.state())
+
+
+def test_an_old_set_leaves_the_queue_after_as_many_steps_as_it_holds_batches(tmp_path):
+    *_, before, _ = run(tmp_path, 50)
+    for steps, left in ((56, True), (57, False)):  # 200 places are 6.25 batches of 32
+        learner, sets, *_ = run(tmp_path, steps, before, "resample")
+        stored = {tuple(row) for row in learner.model.contents()[0].tolist()}
+        assert bool(stored & {tuple(row) for row in sets[0].tolist()}) == left
+
+
+def test_an_interrupted_training_ends_like_an_unbroken_one(tmp_path, monkeypatch):
+    *_, before, _ = run(tmp_path, 20)
+    *_, expected_state, expected = run(tmp_path, 40, before, "forget")
+    step = Memory.step
+
+    def killed(self, sequences, ranks):
+        killed.steps += 1
+        if killed.steps == 15:
+            raise KeyboardInterrupt
+        return step(self, sequences, ranks)
+
+    killed.steps = 0
+    monkeypatch.setattr(Memory, "step", killed)
+    try:
+        run(tmp_path, 40, before, "forget", every=0)
+        raise AssertionError("not interrupted")
+    except KeyboardInterrupt:
+        pass
+    monkeypatch.setattr(Memory, "step", step)
+    *_, state, trajectory = run(tmp_path, 40, before, "forget", every=0)
+    assert state.keys() == expected_state.keys()
+    for name, tensor in state.items():
+        assert torch.equal(tensor, expected_state[name]), name
+    for name, rows in trajectory.items():
+        np.testing.assert_array_equal(rows, expected[name])
