@@ -52,7 +52,9 @@ def planned(*arguments: str, root: Path) -> dict[str, int]:
 
 
 class Study:
-    """A checkout and the folder of its smoke run, all of the family made by the real command line."""
+    """A checkout and the folder of its smoke run, all of ``FAMILIES`` made by the real command line."""
+
+    FAMILIES = ("zipf", "associative_memory")
 
     def __init__(self, root: Path, folder: Path):
         self.root, self.folder = root, folder
@@ -61,4 +63,4 @@ class Study:
         return [*targets, "--configfile", "config/smoke.yaml", *overlays, "--directory", str(self.folder)]
 
     def planned(self, *overlays: str, root: Path | None = None) -> dict[str, int]:
-        return planned(*self.arguments("zipf", overlays=overlays), root=root or self.root)
+        return planned(*self.arguments(*self.FAMILIES, overlays=overlays), root=root or self.root)

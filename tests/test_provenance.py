@@ -37,7 +37,15 @@ def test_a_script_counts_with_all_that_it_imports(tmp_path, monkeypatch):
         assert f"src/memorization/{module}.py" in train
     assert "workflow/scripts/zipf/train.py" in train
     assert "src/memorization/training/__init__.py" in train
-    for module in ("plotting", "statistics", "records", "configuration", "zipf/figures", "zipf/evaluation"):
+    for module in (
+        "plotting",
+        "statistics",
+        "records",
+        "configuration",
+        "zipf/figures",
+        "random_sequences/measures",
+        "random_sequences/figures",
+    ):
         assert f"src/memorization/{module}.py" not in train
     assert "src/memorization/plotting.py" in figure
     assert "src/memorization/models/decoder.py" not in figure

@@ -1,15 +1,24 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import yaml
 from snakemake.exceptions import WorkflowError
 
-from memorization.data.sequences import sample_sequences, zipf_probabilities
+from memorization.data.sequences import Batches, following_set, sample_sequences, zipf_probabilities
 from memorization.files import read_arrays, read_made_by, write_arrays, write_table
-from memorization.provenance import generator
+from memorization.provenance import ROOT, generator
+from memorization.random_sequences.measures import evaluate
+from memorization.random_sequences.training import train
 from memorization.records import RECORD, RUN
-from memorization.training.checkpoints import read_tensors
-from memorization.zipf.evaluation import by_sequence, summary
+from memorization.training.checkpoints import Unfinished, read_tensors, write_tensors
+from memorization.zipf.conditions import ZipfConditions
+from memorization.zipf.training import Transformer
 
+SMOKE = yaml.safe_load((ROOT.parent / "config/smoke.yaml").read_text())["zipf"]
+SMOKE["defaults"] = (
+    yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())["zipf"]["defaults"] | SMOKE["defaults"]
+)
 COUNT, LENGTH = 80, 12  # of config/smoke.yaml
 SEQUENCES = "results/zipf/sequences/smoke/seed0.npz"
 TRAJECTORY = "results/zipf/trajectories/medium/seed0/step40.npz"
@@ -38,24 +47,21 @@ def evaluations(tmp_path):
             nll = np.repeat(np.log(2) / (1 + presentations[:, None] * (1 + seed)), LENGTH, axis=1)
             trajectory = {
                 "step": step,
+                "set": np.zeros(len(step), int),
                 "rank": rank,
                 "presentations": presentations,
                 "last_presentation": step,
                 "nll": nll.astype(np.float32),
             }
-            table = by_sequence(trajectory, sequences, p, condition, "decoder", seed)
-            weighted = {"weighted_step": np.unique(step), "weighted_loss": 0.7 - np.arange(4) / 10}
-            for name, rows in (("by_sequence", table), ("summary", summary(weighted, table, p, stride=1))):
+            trajectory |= {"weighted_step": np.unique(step), "weighted_loss": 0.7 - np.arange(4) / 10}
+            run = {"condition": condition, "model": "decoder", "seed": seed}
+            for name, rows in zip(
+                ("by_sequence", "summary"), evaluate([trajectory], sequences[None], p, 1, run), strict=True
+            ):
                 path = tmp_path / f"{condition}{seed}{name}.parquet"
                 write_table(path, rows, {})
                 given[f"{RUNS.format(condition=condition, seed=seed)}/{name}.parquet"] = path
     return given
-
-
-def test_sequences_are_sampled_from_their_own_stream(run_rule, sequences):
-    made, given = (read_arrays(path) for path in (run_rule("zipf_sequences", SEQUENCES), sequences))
-    np.testing.assert_array_equal(made["sequences"], given["sequences"])
-    np.testing.assert_array_equal(made["probabilities"], given["probabilities"])
 
 
 def test_training_learns_and_says_what_made_it(run_rule, sequences, tmp_path):
@@ -102,11 +108,13 @@ def test_evaluation_makes_the_three_tables_of_a_run(run_rule, sequences, tmp_pat
     given = tmp_path / "given_trajectory.npz"
     trajectory = {
         "step": np.full(COUNT, 40),
+        "set": np.zeros(COUNT, int),
         "rank": np.arange(COUNT),
         "presentations": np.arange(COUNT),
         "last_presentation": np.arange(COUNT),
         "nll": np.full((COUNT, LENGTH), 0.1, np.float32),
         "parameters": np.array(1234),
+        "trainable": np.array(1234),
         "weighted_step": np.array([40]),
         "weighted_loss": np.array([0.1]),
     }
@@ -129,9 +137,13 @@ def test_evaluation_makes_the_three_tables_of_a_run(run_rule, sequences, tmp_pat
 
 def test_table_holds_all_runs(run_rule, evaluations):
     wanted = {path: file for path, file in evaluations.items() if "by_sequence" in path}
+    one = next(iter(wanted.values()))
+    for condition in ("resample_all_but_mlp", "forget"):
+        for seed in (0, 1):
+            wanted[f"{RUNS.format(condition=condition, seed=seed)}/by_sequence.parquet"] = one
     path = run_rule("zipf_table", "results/tables/zipf_by_sequence.parquet", wanted)
     table = pd.read_parquet(path)
-    assert len(table) == 8 * 4 * COUNT
+    assert len(table) == 12 * 4 * COUNT
     assert table.groupby(["condition", "seed"]).ngroups == 8
     assert read_made_by(path)["made_from"].keys() == wanted.keys()
 
@@ -151,3 +163,73 @@ def test_comparison_is_drawn_from_the_evaluations_alone(run_rule, evaluations):
     wanted = {path: file for path, file in evaluations.items() if "summary" in path and "large_lr" not in path}
     svg = run_rule("zipf_comparison_figure", "results/figures/zipf_comparison.svg", wanted).read_text()
     assert "zipf_comparison_figure" in svg
+
+
+def trained(tmp_path, sequences):
+    """The checkpoint of the smoke configuration's small."""
+    learner = Transformer(ZipfConditions(SMOKE).settings("small"), LENGTH, 0, "cpu")
+    data = read_arrays(sequences)
+    unfinished = Unfinished(tmp_path / "x.a.unfinished", 3600)
+    batches = Batches(data["probabilities"], 64, "smoke", 0)
+    state, _ = train(
+        learner,
+        data["sequences"][None],
+        batches,
+        40,
+        {"checkpoints": 1, "head": 0, "train_stride": 80},
+        unfinished,
+        3600,
+    )
+    write_tensors(tmp_path / "given.safetensors", state, {})
+    return tmp_path / "given.safetensors"
+
+
+FOLLOWING = "results/zipf/sequences/smoke/seed0_resample1.npz"
+BEFORE = "results/zipf/checkpoints/small/seed0/step40.safetensors"
+AFTER = "results/zipf/checkpoints/resample_all_but_mlp/seed0/step60.safetensors"
+
+
+def test_a_switch_goes_on_from_its_models_checkpoint_and_its_swap_gives_it_back(run_rule, sequences, tmp_path):
+    given = {SEQUENCES: sequences, BEFORE: trained(tmp_path, sequences)}
+    given[FOLLOWING] = tmp_path / "following.npz"
+    first = read_arrays(sequences)
+    write_arrays(
+        given[FOLLOWING],
+        first | {"sequences": following_set(first["sequences"][None], "resample", np.random.default_rng(5))},
+        {},
+    )
+    checkpoint = run_rule("zipf_train", AFTER, given)
+    before, after = read_tensors(given[BEFORE]), read_tensors(checkpoint)
+    moved = {name for name in before if name.startswith("model.") and not torch.equal(before[name], after[name])}
+    assert moved == {
+        f"model.layers.0.feed_forward.{part}.{kind}" for part in ("up", "down") for kind in ("weight", "bias")
+    }
+    assert after["presentations"].shape == (2, COUNT)
+    trajectory = read_arrays(tmp_path / AFTER.replace("checkpoints", "trajectories").replace("safetensors", "npz"))
+    assert trajectory["trainable"] < trajectory["parameters"]
+    assert set(trajectory["set"]) == {0, 1}
+    swap = "results/zipf/evaluations/resample_all_but_mlp/seed0/swap.parquet"
+    table = pd.read_parquet(run_rule("zipf_swap", swap))
+    assert len(table) == 5 * 2 * COUNT
+    losses = {name: rows.set_index(["set", "rank"])["loss"] for name, rows in table.groupby("swap")}
+    assert losses["mlp"].equals(losses["all"])
+    assert losses["attention"].equals(losses["none"])
+    assert not losses["mlp"].equals(losses["none"])
+
+
+def test_a_switch_and_swaps_are_drawn_from_the_evaluations_alone(run_rule, evaluations, tmp_path):
+    switches = [("resample_all_but_mlp", [40]), ("forget", [40, 50])]
+    wanted = {path: file for path, file in evaluations.items() if "/small/" in path and "summary" in path}
+    swaps = {}
+    for condition, at in switches:
+        for seed in (0, 1):
+            steps, sets = np.repeat([at[-1], at[-1] + 3, 60], len(at) + 1), np.tile(np.arange(len(at) + 1), 3)
+            told = {"condition": condition, "seed": seed, "suffix_accuracy": 0.6, "suffix_loss": 0.5}
+            rows = pd.DataFrame({"step": steps, "set": sets} | told)
+            for name, table in (("summary", rows), ("swap", rows.assign(swap="none"))):
+                file = tmp_path / f"{condition}{seed}{name}.parquet"
+                write_table(file, table, {})
+                given = swaps if name == "swap" else wanted
+                given[f"{RUNS.format(condition=condition, seed=seed)}/{name}.parquet"] = file
+    assert "zipf_switch_figure" in run_rule("zipf_switch_figure", "results/figures/zipf_switch.svg", wanted).read_text()
+    assert "zipf_swap_figure" in run_rule("zipf_swap_figure", "results/figures/zipf_swap.svg", swaps).read_text()

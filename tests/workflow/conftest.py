@@ -8,7 +8,7 @@ from command_line import Study, copy_of_checkout, snakemake
 def study(tmp_path_factory) -> Study:
     folder = tmp_path_factory.mktemp("study")
     study = Study(copy_of_checkout(folder / "checkout"), folder / "smoke")
-    snakemake("--cores", "2", *study.arguments("zipf"), root=study.root)
+    snakemake("--cores", "2", *study.arguments(*study.FAMILIES), root=study.root)
     return study
 
 

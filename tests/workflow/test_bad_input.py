@@ -7,6 +7,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings
 
+SWITCH = {"name": "late", "model": "small", "kind": "resample", "at": [40], "steps": 60, "freeze": "none"}
 DATA = {"name": "smoke", "count": 80, "length": 12, "exponent": 1.0}
 BAD = {
     "unknown key": ({"zipf": {"sedes": 3}}, "zipf.sedes: unknown key; allowed: comparisons"),
@@ -16,6 +17,28 @@ BAD = {
     "named twice": ({"zipf": {"models": [{"name": "small"}] * 2}}, "zipf.models: named twice: small"),
     "unknown positions": ({"zipf": {"defaults": {"positions": "alibi"}}}, "zipf.defaults.positions: 'alibi' is not"),
     "no seed": ({"zipf": {"seeds": 0}}, "zipf.seeds: 0 is less than the minimum of 1"),
+    "switch after the end": (
+        {"zipf": {"switches": [SWITCH | {"at": [60]}]}},
+        "zipf.switches[late].at: [60]; allowed: ",
+    ),
+    "unknown part": ({"zipf": {"switches": [SWITCH | {"freeze": "ffn"}]}}, "zipf.switches[late].freeze: 'ffn' is not"),
+    "unknown kind": ({"zipf": {"switches": [SWITCH | {"kind": "swap"}]}}, "zipf.switches[late].kind: 'swap' is not"),
+    "too many sets": (
+        {"zipf": {"switches": [SWITCH | {"kind": "forget", "at": list(range(1, 60))}]}},
+        "zipf.datasets[smoke].length: 12 bits cannot tell 4800 sequences in 60 sets of zipf.switches[late] apart; allowed: 13",
+    ),
+    "no memory": (
+        {"associative_memory": {"defaults": {"memory_size": 0}}},
+        "associative_memory.defaults.memory_size: 0 is less than the minimum of 1",
+    ),
+    "sure": (
+        {"associative_memory": {"defaults": {"epsilon": 0}}},
+        "associative_memory.defaults.epsilon: 0 is less than or equal to the minimum of 0",
+    ),
+    "no such bit": (
+        {"associative_memory": {"attention": {"condition": "heads_2", "bits": [12]}}},
+        "associative_memory.attention.bits: 12; allowed: 1 to 11",
+    ),
     "heads": ({"zipf": {"defaults": {"n_heads": 3}}}, "zipf.models[small].d_model: 16 is not divisible by n_heads, 3"),
 }
 

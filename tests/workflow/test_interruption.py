@@ -5,20 +5,23 @@ import signal
 import subprocess
 import time
 
+import pytest
 from command_line import ROOT, command, environment, snakemake
 
 STEP = 1500
-TARGET = f"results/zipf/trajectories/medium/seed0/step{STEP}.npz"
-CHECKPOINT = f"results/zipf/checkpoints/medium/seed0/step{STEP}.safetensors"
+CONDITIONS = {"zipf": "medium", "associative_memory": "heads_2"}
 
 
-def test_a_training_that_is_killed_ends_in_the_bytes_of_an_unbroken_one(tmp_path):
+@pytest.mark.parametrize("family", CONDITIONS)
+def test_a_training_that_is_killed_ends_in_the_bytes_of_an_unbroken_one(tmp_path, family):
+    run = f"{CONDITIONS[family]}/seed0/step{STEP}"
+    target, checkpoint = f"results/{family}/trajectories/{run}.npz", f"results/{family}/checkpoints/{run}.safetensors"
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("progress: {report_seconds: 0.2, checkpoint_seconds: 0.2}")
 
     def arguments(name):
         return [
-            TARGET,
+            target,
             "--cores",
             "1",
             "--configfile",
@@ -30,22 +33,22 @@ def test_a_training_that_is_killed_ends_in_the_bytes_of_an_unbroken_one(tmp_path
 
     snakemake(*arguments("unbroken"), root=ROOT)
     broken = tmp_path / "broken"
-    run = subprocess.Popen(
+    process = subprocess.Popen(
         command(*arguments("broken")),
         cwd=ROOT, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not list((broken / CHECKPOINT).parent.glob("*.unfinished")):
+    while not list((broken / checkpoint).parent.glob("*.unfinished")):
         assert time.monotonic() < deadline
-        assert run.poll() is None
+        assert process.poll() is None
         time.sleep(0.02)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
-    assert not (broken / TARGET).exists()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (broken / target).exists()
     snakemake("--unlock", *arguments("broken"), root=ROOT)
     snakemake(*arguments("broken"), root=ROOT)
-    log = (broken / f"logs/zipf/train/medium/seed0/step{STEP}.log").read_text()
+    log = (broken / f"logs/{family}/train/{run}.log").read_text()
     assert "going on after step" in log
-    for name in (TARGET, CHECKPOINT):
+    for name in (target, checkpoint):
         assert (broken / name).read_bytes() == (tmp_path / "unbroken" / name).read_bytes()
-    assert not list((broken / CHECKPOINT).parent.glob("*.unfinished"))
+    assert not list((broken / checkpoint).parent.glob("*.unfinished"))

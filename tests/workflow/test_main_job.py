@@ -31,19 +31,25 @@ def test_tables_hold_every_run_and_say_what_made_them(study):
         for name in ("by_sequence", "summary", "records", "runs")
     }
     runs = read_table(tables["runs"])
-    assert len(runs) == 8
-    assert len(runs[["condition", "seed"]].drop_duplicates()) == 8
+    assert len(runs) == len(runs[["condition", "seed"]].drop_duplicates()) == 12
+    frozen = runs[runs["condition"].isin(["resample_all_but_mlp", "forget"])]
+    assert (frozen["trainable"] < frozen["parameters"]).all()
     by_sequence = read_table(tables["by_sequence"])
-    recorded = by_sequence.groupby(["condition", "seed", "step"]).size()
+    recorded = by_sequence[by_sequence["phase"] == "train"].groupby(["condition", "seed", "step"]).size()
     assert set(recorded.xs(40, level="step")) == {80}
     assert set(recorded.drop(40, level="step")) == {70 + 3}  # the head, and 72, 75, 78
+    switched = by_sequence[by_sequence["condition"] == "forget"]
+    assert sorted(switched.loc[switched["step"] == 60, "set"].unique()) == [0, 1, 2]
+    assert not switched.duplicated(["seed", "step", "first_set", "rank"]).any()
+    assert set(switched.loc[switched["first_set"] < switched["set"], "rank"]) == {0, 50}
     summary = read_table(tables["summary"])
-    assert (summary["weighted_loss"] > summary["floor"]).all()
+    weighted = summary[summary["weighted_loss"].notna()]
+    assert (weighted["weighted_loss"] > weighted["floor"]).all()
     for path in tables.values():
         made_by = read_made_by(path)
         assert re.fullmatch("[0-9a-f]{12}", made_by["code"])
         assert made_by["rule"] == "zipf_table"
-        assert len(made_by["made_from"]) == 8 + 8 + 2  # evaluations, trajectories, sequences
+        assert len(made_by["made_from"]) == 12 + 14 + 8 + 4  # evaluations, trajectories, sequences, checkpoints
         trained = made_by["made_from"]["results/zipf/trajectories/large_lr/seed1/step40.npz"]
         assert trained["params"]["condition"]["learning_rate"] == 3e-4
         assert trained["wildcards"]["seed"] == "1"
@@ -58,36 +64,54 @@ def test_a_dry_run_names_the_condition_and_the_seed(study, tmp_path):
             assert f"zipf: training {condition}, seed {seed}, to step 40" in printed
 
 
-@pytest.mark.parametrize("name", ["smoke", "paper", "capacity"])
-def test_an_overlay_runs_its_own_conditions_alone(study, tmp_path, name):
-    arguments = ["zipf", "--configfile", f"config/{name}.yaml", "--directory", str(tmp_path / "new")]
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [("smoke", "zipf"), ("paper", "zipf"), ("capacity", "zipf")]
+    + [("smoke", "associative_memory"), ("paper", "associative_memory")],
+)
+def test_an_overlay_runs_its_own_conditions_alone(study, tmp_path, name, family):
+    run = f"results/{family}/evaluations"
+    section = yaml.safe_load((study.root / f"config/{name}.yaml").read_text())[family]
+    conditions = [each["name"] for each in (*section["models"], *section["switches"])]
+    tables = [f"results/tables/{family}_{table}.parquet" for table in ("by_sequence", "runs")]
+    arguments = [*tables, "--configfile", f"config/{name}.yaml", "--directory", str(tmp_path / "new")]
     printed = snakemake("-n", *arguments, root=study.root)
-    trained = set(re.findall(r"zipf: training (\w+), seed", printed))
-    section = yaml.safe_load((study.root / f"config/{name}.yaml").read_text())["zipf"]
-    assert trained == {model["name"] for model in section["models"]}
-    sampled = set(re.findall(r"zipf: sampling the sequences of (\w+), seed", printed))
+    assert set(re.findall(rf"{run}/(\w+)/seed", printed)) == set(conditions)
+    assert set(re.findall(rf"{family}: training (\w+), seed", printed)) == set(conditions)
+    sampled = set(re.findall(rf"{family}: sampling the sequences of (\w+), seed", printed))
     assert sampled == {data["name"] for data in section["datasets"]}
 
 
 def test_the_slurm_profile_is_found_by_its_name(study, tmp_path):
     arguments = ("zipf", "--profile", "slurm", "--directory", str(tmp_path / "new"))
-    assert planned(*arguments, root=study.root)["zipf_train"] == 39
+    assert planned(*arguments, root=study.root)["zipf_train"] == 63
 
 
 def test_the_default_has_three_seeds_of_every_condition(study, tmp_path):
     jobs = planned("--directory", str(tmp_path / "new"), root=study.root)
-    section = yaml.safe_load((study.root / "config/config.yaml").read_text())["zipf"]
-    assert section["seeds"] == 3
-    assert jobs["zipf_train"] == 3 * len(section["models"]) == 39
+    config = yaml.safe_load((study.root / "config/config.yaml").read_text())
+    for family, count in (("zipf", 63), ("associative_memory", 33)):
+        section = config[family]
+        assert section["seeds"] == 3
+        sets = sum(len(switch["at"]) for switch in section["switches"])
+        assert jobs[f"{family}_train"] == 3 * (len(section["models"]) + sets) == count
     main = planned(MAIN, "--directory", str(tmp_path / "new"), root=study.root)
     assert main["zipf_train"] == 3 * 4
 
 
 def test_the_report_holds_every_figure_and_its_caption(study, tmp_path):
     report = tmp_path / "report.html"
-    snakemake("--report", str(report), *study.arguments("zipf"), root=study.root)
+    snakemake("--report", str(report), *study.arguments(*study.FAMILIES), root=study.root)
     text = report.read_text()
-    for figure in ("zipf_loss.svg", "zipf_accuracy.svg", "zipf_comparison.svg"):
+    zipf = ("loss", "accuracy", "comparison", "switch", "swap")
+    memory = ("loss", "accuracy", "heads", "attention", "switch", "comparison")
+    figures = [f"zipf_{name}.svg" for name in zipf] + [f"associative_memory_{name}.svg" for name in memory]
+    for figure in figures:
         assert figure in text
-    for caption in ("Loss of single sequences", "Accuracy of single sequences", "Conditions that differ in one thing"):
+    for caption in (
+        "Loss of single sequences",
+        "Accuracy of single sequences",
+        "Conditions that differ in one thing",
+        "How the memory reads",
+    ):
         assert caption in text

@@ -3,7 +3,14 @@
 import re
 import shutil
 
-FIGURES = {"zipf_curves_figure": 2, "zipf_comparison_figure": 1}
+ZIPF_FIGURES = {
+    "zipf": 1, "zipf_curves_figure": 2, "zipf_comparison_figure": 1, "zipf_switch_figure": 1, "zipf_swap_figure": 1,
+}  # fmt: skip
+BESIDE = {"associative_memory": 1, "associative_memory_comparison_figure": 1}  # which shows a model of zipf
+OF_TABLES = BESIDE | {
+    "associative_memory_curves_figure": 2, "associative_memory_heads_figure": 1, "associative_memory_switch_figure": 1,
+}  # fmt: skip
+MEMORY_FIGURES = OF_TABLES | {"associative_memory_attention_figure": 1}
 
 
 def rewrite(path, old, new):
@@ -48,22 +55,36 @@ def test_inputs_that_were_touched_make_nothing_stale(study, tmp_path):
 
 
 def test_one_more_seed_trains_that_seed_once_per_condition(study, tmp_path):
-    expected = {"zipf": 1, "zipf_sequences": 1, "zipf_train": 4, "zipf_evaluate": 4, "zipf_table": 4} | FIGURES
+    expected = {"random_sequences": 1, "following_sequences": 3, "zipf_train": 4 + 1 + 2, "zipf_evaluate": 6}
+    expected |= {"zipf_swap": 2, "zipf_table": 5} | ZIPF_FIGURES | BESIDE
     assert study.planned(overlay(tmp_path, "zipf: {seeds: 3}")) == expected
+    expected = {"random_sequences": 1, "following_sequences": 1, "associative_memory_train": 4}
+    expected |= {"associative_memory_evaluate": 4, "associative_memory_table": 4} | OF_TABLES
+    assert study.planned(overlay(tmp_path, "associative_memory: {seeds: 3}")) == expected
 
 
 def test_a_color_draws_the_figures_that_use_it_and_trains_nothing(study, tmp_path):
     def stale(text):
         return study.planned(overlay(tmp_path, text))
 
-    assert stale("plotting: {style: {dpi: 100}}") == {"zipf": 1} | FIGURES
+    assert stale("plotting: {style: {dpi: 100}}") == ZIPF_FIGURES | MEMORY_FIGURES
     assert stale("plotting: {zipf_curves: {palette: magma}}") == {"zipf": 1, "zipf_curves_figure": 2}
     assert stale("plotting: {zipf_comparison: {palette: deep}}") == {"zipf": 1, "zipf_comparison_figure": 1}
+    assert stale("plotting: {zipf_switch: {step: [1, null]}}") == {"zipf": 1, "zipf_switch_figure": 1}
+    attention = {"associative_memory": 1, "associative_memory_attention_figure": 1}
+    assert stale("plotting: {associative_memory_attention: {palette: viridis}}") == attention
 
 
 def test_panels_in_another_order_are_drawn_again(study, tmp_path):
     panels = overlay(tmp_path, "zipf: {panels: [medium, small, large_rope, large_lr]}")
     assert study.planned(panels) == {"zipf": 1, "zipf_curves_figure": 2}
+
+
+def test_what_is_frozen_at_a_switch_trains_from_the_switch_on_alone(study, tmp_path):
+    smoke = (study.root / "config/smoke.yaml").read_text()
+    changed = overlay(tmp_path, smoke.replace("freeze: all_but_mlp", "freeze: attention"))
+    expected = {"zipf_train": 2, "zipf_evaluate": 2, "zipf_swap": 2, "zipf_table": 5}
+    assert study.planned(changed) == {"zipf": 1, "zipf_switch_figure": 1, "zipf_swap_figure": 1} | expected
 
 
 def test_what_says_how_a_job_runs_makes_nothing_stale(study, tmp_path):
@@ -80,12 +101,15 @@ def test_one_number_of_one_condition_trains_that_condition(study, tmp_path):
 
 
 def test_code_makes_stale_what_runs_it_and_no_more(study, checkout):
-    rewrite(checkout / "src/memorization/zipf/figures.py", "alpha=0.35", "alpha=0.36")
-    assert study.planned(root=checkout) == {"zipf": 1} | FIGURES
-    rewrite(checkout / "src/memorization/zipf/evaluation.py", "nll < np.log(2)", "nll <= np.log(2)")
-    assert study.planned(root=checkout) == {"zipf": 1, "zipf_evaluate": 8, "zipf_table": 4} | FIGURES
-    rewrite(
-        checkout / "src/memorization/models/decoder.py", "query, key, value = heads", "query, key, value = 1 * heads"
-    )
-    expected = {"zipf": 1, "zipf_train": 8, "zipf_evaluate": 8, "zipf_table": 4} | FIGURES
-    assert study.planned(root=checkout) == expected
+    package = checkout / "src/memorization"
+    rewrite(package / "zipf/figures.py", "zorder=0", "zorder=-1")
+    two = {"zipf": 1, "zipf_comparison_figure": 1, "zipf_swap_figure": 1}
+    assert study.planned(root=checkout) == two
+    rewrite(package / "associative_memory/model.py", "self.eta,", "1 * self.eta,")
+    trained = {"associative_memory_train": 8, "associative_memory_evaluate": 8, "associative_memory_table": 4}
+    assert study.planned(root=checkout) == two | trained | MEMORY_FIGURES
+    rewrite(package / "random_sequences/measures.py", "nll < np.log(2)", "nll <= np.log(2)")
+    evaluated = {"zipf_evaluate": 12, "zipf_swap": 4, "zipf_table": 5} | ZIPF_FIGURES
+    assert study.planned(root=checkout) == evaluated | trained | MEMORY_FIGURES
+    rewrite(package / "models/decoder.py", "query, key, value = heads", "query, key, value = 1 * heads")
+    assert study.planned(root=checkout) == {"zipf_train": 14} | evaluated | trained | MEMORY_FIGURES

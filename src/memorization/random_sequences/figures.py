@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, ScalarForm
 from memorization.plotting import CHANCE, FLOOR, grid, legend_columns, legend_height, over_seeds_lines, style
 
 LN2 = np.log(2)
-OLDER = sns.light_palette(sns.color_palette("colorblind")[0], n_colors=4)[1]
+OLDER = sns.light_palette(sns.color_palette("colorblind")[0], n_colors=4)[2]
 FIRST = {"color": "black", "linestyle": ":"}
 MARK = {"color": "0.5", "linewidth": 0.8, "linestyle": "-."}
 PANELS = {  # measure: rows of panels (kind, column, label, Bayes reference, chance)
@@ -122,7 +122,7 @@ def switch_figure(table: pd.DataFrame, switches: list[dict], plotting: dict, mar
             column[1].set_xlabel("steps since the switch")
         for ax, (_, label, _) in zip(axes[:, 0], rows, strict=True):
             ax.set_ylabel(label)
-        axes[0, 0].set_ylim(-0.03, 1.03)
+        axes[0, 0].set_ylim(0.35, 1.03)
         axes[0, 0].set_xlim(*plotting["step"])
         axes[1, 0].set_ylim(*plotting["suffix_loss"])
         figure.legend(handles=handles, loc="outside lower center", ncols=columns)

@@ -97,7 +97,7 @@ def swap_figure(table: pd.DataFrame, conditions: list[str], plotting: dict) -> F
             column[1].set_xlabel("put back to before the switch")
         for ax, (_, label, _) in zip(axes[:, 0], rows, strict=True):
             ax.set_ylabel(label)
-        axes[0, 0].set_ylim(-0.03, 1.03)
+        axes[0, 0].set_ylim(0.35, 1.03)
         axes[1, 0].set_ylim(*plotting["suffix_loss"])
         handles, labels = axes[0, 0].get_legend_handles_labels()
         handles += [Line2D([], [], **CHANCE), Line2D([], [], **FLOOR)]
