@@ -12,9 +12,11 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import associative_memory_step
 import zipf_step
 
-ROWS = [*zipf_step.ROWS]
+ROWS = [*zipf_step.ROWS, *associative_memory_step.ROWS]
+CURVES = [associative_memory_step.curve]
 REPEATS = 7
 PAGE = Path(__file__).parents[1] / "docs/performance.md"
 HEAD = """# Performance
@@ -33,6 +35,12 @@ def seconds(run: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
+def milliseconds(run: Callable[[], None]) -> float:
+    """The median of a few runs."""
+    run()
+    return statistics.median(seconds(run) for _ in range(REPEATS)) * 1000
+
+
 def main() -> None:
     lines, failed = [], []
     for what, against, least, make in ROWS:
@@ -45,7 +53,8 @@ def main() -> None:
         if peer / mine < least:
             failed.append(what)
     head = HEAD.format(repeats=REPEATS, python=platform.python_version(), machine=machine())
-    PAGE.write_text(head + "\n".join(lines) + "\n")
+    curves = [curve(milliseconds) for curve in CURVES]
+    PAGE.write_text("\n\n".join([head + "\n".join(lines), *curves]) + "\n")
     if failed:
         raise SystemExit(f"below what is wanted: {', '.join(failed)}")
 

@@ -36,6 +36,13 @@ def test_losses_and_accuracies_over_all_bits_and_the_suffix(table):
     assert table["suffix_accuracy"].tolist() == pytest.approx([np.nan, 0.5, 1.0, np.nan], nan_ok=True)
 
 
+def test_a_tie_is_half_right():
+    entries = {name: np.zeros(1, int) for name in ("step", "set", "rank", "presentations", "last_presentation")}
+    nll = np.array([[-np.log(np.float32(0.5)), RIGHT, WRONG, RIGHT]], np.float32)
+    table = by_sequence(entries | {"nll": nll}, SEQUENCES[None], P, RUN)
+    assert table["accuracy"].tolist() == [(0.5 + 1 + 0 + 1) / 4]
+
+
 def test_bayes_references(table):
     np.testing.assert_allclose(table["floor"], -np.log(P) / 4)
     # The Bayes predictor says 0, 0, 0, 1; of rank 1 it misses the second bit, of rank 2 the first, of 3 the last.

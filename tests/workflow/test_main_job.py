@@ -64,12 +64,11 @@ def test_a_dry_run_names_the_condition_and_the_seed(study, tmp_path):
             assert f"zipf: training {condition}, seed {seed}, to step 40" in printed
 
 
-@pytest.mark.parametrize(
-    ("name", "family"),
-    [("smoke", "zipf"), ("paper", "zipf"), ("capacity", "zipf")]
-    + [("smoke", "associative_memory"), ("paper", "associative_memory")],
-)
-def test_an_overlay_runs_its_own_conditions_alone(study, tmp_path, name, family):
+SCALES = {"zipf": ("smoke", "paper", "capacity"), "associative_memory": ("smoke", "paper")}
+
+
+@pytest.mark.parametrize(("family", "name"), [(family, name) for family, names in SCALES.items() for name in names])
+def test_an_overlay_runs_its_own_conditions_alone(study, tmp_path, family, name):
     run = f"results/{family}/evaluations"
     section = yaml.safe_load((study.root / f"config/{name}.yaml").read_text())[family]
     conditions = [each["name"] for each in (*section["models"], *section["switches"])]

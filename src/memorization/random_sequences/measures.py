@@ -18,7 +18,7 @@ def by_sequence(
 
     The suffix of a sequence are the bits after its prefix has become unique in its set. There a model
     that knows the set is sure: the floor of ``suffix_loss`` is 0 and the ceiling of ``suffix_accuracy`` 1.
-    A bit is predicted right where its probability exceeds one half.
+    A bit is predicted right where its probability exceeds one half; one half, as of an empty memory, is half right.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def by_sequence(
     """
     length = sets.shape[2]
     number, rank, nll = trajectory["set"], trajectory["rank"], trajectory["nll"].astype(np.float64)
-    right = nll < np.log(2)
+    right = np.where(np.isclose(nll, np.log(2), rtol=0, atol=1e-7), 0.5, nll < np.log(2))
     unique = np.stack([unique_prefix_length(sequences) for sequences in sets])
     suffix = np.arange(length) >= unique[number, rank, None]
     suffix_length = suffix.sum(axis=1)
@@ -47,7 +47,7 @@ def by_sequence(
         suffix_loss, suffix_accuracy = ((values * suffix).sum(axis=1) / suffix_length for values in (nll, right))
     bayes = np.stack([bayes_loss(sequences, probabilities) for sequences in sets])
     phase = np.where(number == len(sets) - 1, "after_switch", "before_switch") if len(sets) > 1 else "train"
-    bayes_right = np.where(np.isclose(bayes, np.log(2), rtol=0, atol=1e-9), 0.5, bayes < np.log(2))  # a tie is a guess
+    bayes_right = np.where(np.isclose(bayes, np.log(2), rtol=0, atol=1e-9), 0.5, bayes < np.log(2))
     return pd.DataFrame(
         run
         | {name: trajectory[name] for name in TRAJECTORY}
