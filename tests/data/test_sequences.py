@@ -9,10 +9,13 @@ from memorization.data.sequences import (
     Batches,
     bayes_loss,
     draw,
+    first_sets,
+    following_set,
     sample_sequences,
     unique_prefix_length,
     zipf_probabilities,
 )
+from memorization.provenance import generator
 
 
 def rng(seed=0):
@@ -123,7 +126,34 @@ def test_batches_are_the_same_from_wherever_one_begins():
     assert not np.array_equal(ranks[0], Batches(p, 16, "another", 0).ranks(1))
 
 
-def test_distinct_sequences_of_a_batch_are_counted():
-    batches = Batches(zipf_probabilities(5, 1.0), 64, "some", 0)
-    ranks, counts = batches.distinct(7)
-    assert dict(zip(ranks.tolist(), counts.tolist(), strict=True)) == Counter(batches.ranks(7).tolist())
+@pytest.mark.parametrize("kind", ["resample", "forget"])
+def test_a_following_set_is_new_but_for_those_that_it_keeps(kind):
+    earlier = sample_sequences(300, 10, generator("test", 1, "sequences")).reshape(3, 100, 10)
+    new = following_set(earlier, kind, generator("test", 1, kind))
+    kept = (new == earlier[-1]).all(axis=1)
+    assert np.flatnonzero(kept).tolist() == ([0, 50] if kind == "forget" else [])
+    rows = [tuple(row) for row in new.tolist()]
+    assert len(set(rows)) == 100
+    assert not {row for row, each in zip(rows, kept, strict=True) if not each} & {
+        tuple(r) for r in earlier.reshape(-1, 10).tolist()
+    }
+    first = first_sets(np.stack([*earlier, new]))
+    assert first[3, 0] == (2 if kind == "forget" else 3)
+    assert (first[:3] == np.arange(3)[:, None]).all()
+
+
+def test_sequences_that_are_kept_again_and_again_stay_of_their_first_set():
+    sets = sample_sequences(100, 12, generator("test", 2, "sequences"))[None]
+    for i in range(3):
+        sets = np.concatenate([sets, following_set(sets, "forget", generator("test", 2, i))[None]])
+    first = first_sets(sets)
+    assert first[:, 50].tolist() == [0, 0, 0, 0]
+    assert first[:, 51].tolist() == [0, 1, 2, 3]
+
+
+def test_following_sets_are_refused_where_there_is_no_room_or_no_such_kind():
+    earlier = sample_sequences(200, 8, generator("test", 1, "sequences")).reshape(1, 200, 8)
+    with pytest.raises(ValueError, match="length: 8 bits give 256 sequences, fewer than the 400 wanted"):
+        following_set(earlier, "resample", np.random.default_rng(0))
+    with pytest.raises(ValueError, match="kind: 'swap' is not one of resample, forget"):
+        following_set(earlier, "swap", np.random.default_rng(0))
