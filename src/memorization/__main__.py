@@ -1,18 +1,18 @@
-"""The command line beside Snakemake's: ``python -m memorization COMMAND``, what the families offer."""
+"""The command line beside Snakemake's: ``python -m memorization COMMAND``, what is done with results by hand."""
 
 import argparse
 import importlib
 import sys
 
-FAMILIES = ("zipf",)
+COMMANDS = ("salvage", "zipf.commands")  # modules, each with add(subparsers)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; what a user can mend is one line, and an exit status of 1 (2 for wrong arguments)."""
     parser = argparse.ArgumentParser("memorization", description="What is done with results outside of the workflow.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for family in FAMILIES:
-        importlib.import_module(f"memorization.{family}.commands").add(subparsers)
+    for module in COMMANDS:
+        importlib.import_module(f"memorization.{module}").add(subparsers)
     options = parser.parse_args(arguments)
     try:
         options.run(options)

@@ -1,7 +1,6 @@
-import copy
-
 import pytest
 import yaml
+from sections import changed
 
 from memorization.associative_memory.conditions import MemoryConditions
 from memorization.configuration import ConfigurationError
@@ -31,11 +30,7 @@ def test_the_configurations_that_stand_are_sound(scale):
     ],
 )
 def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, message):
-    section = copy.deepcopy(SECTION)
-    place = section
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
+    section = changed(SECTION, path, value)
     with pytest.raises(ConfigurationError, match=message) as error:
         MemoryConditions(section).check()
     assert "\n" not in str(error.value)

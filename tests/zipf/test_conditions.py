@@ -1,7 +1,6 @@
-import copy
-
 import pytest
 import yaml
+from sections import changed
 
 from memorization.configuration import ConfigurationError, names
 from memorization.provenance import ROOT
@@ -90,11 +89,7 @@ def test_a_file_name_that_selects_nothing_is_refused_with_what_there_is():
     ],
 )
 def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, message):
-    section = copy.deepcopy(SECTION)
-    place = section
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
+    section = changed(SECTION, path, value)
     if path == ("models", 2, "n_heads"):
         section["models"][2]["d_model"] = 80
     if path == ("models", 0, "architecture"):

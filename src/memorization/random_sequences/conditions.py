@@ -116,7 +116,7 @@ class Conditions:
         ConfigurationError
             One line that names the key.
         """
-        for name in set(self.models) & set(self.switches):
+        for name in sorted(set(self.models) & set(self.switches)):
             raise ConfigurationError(f"{self.family}.switches[{name}].name: a model has that name; names must differ")
         for data in self.section["datasets"]:
             self._check_length(data, 1, "")
