@@ -244,7 +244,7 @@ rule associative_memory_attention_figure:
     benchmark:
         "logs/figures/associative_memory_attention.timing.tsv"
     conda:
-        "../envs/training.yaml"
+        "../envs/pipeline.yaml"
     threads: 1
     resources:
         mem_mb=MEMORY.table_memory(MEMORY.names),

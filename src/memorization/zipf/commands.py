@@ -10,7 +10,7 @@ from memorization.data.sequences import read_sets
 from memorization.files import read_made_by, read_table, write_table
 from memorization.provenance import code_digest
 from memorization.random_sequences.measures import sequence_records
-from memorization.zipf.models import ARMS
+from memorization.zipf.conditions import ARMS
 from memorization.zipf.older_results import ResultsError, pairs, read_results, write_results
 
 

@@ -6,6 +6,8 @@ Imported when the Snakefile is read: nothing here may import torch.
 from memorization.configuration import ConfigurationError
 from memorization.random_sequences.conditions import Conditions
 
+ARMS = {"decoder": "transformer", "one_layer_attention": "one_layer_attention"}  # of the records, by architecture
+
 
 class ZipfConditions(Conditions):
     """The section ``zipf``."""

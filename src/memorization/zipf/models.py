@@ -7,7 +7,6 @@ from memorization.models.decoder import CausalSelfAttention, Decoder, FeedForwar
 from memorization.training.freezing import matching
 
 BOS = 2  # begins each input, so that the first bit is predicted too; never predicted itself
-ARMS = {"decoder": "transformer", "one_layer_attention": "one_layer_attention"}
 PARTS = {  # what is frozen or swapped, by patterns of parameters' names
     "attention_qkv": ["*attention.qkv"],
     "attention": ["*attention."],

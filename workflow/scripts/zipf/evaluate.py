@@ -4,7 +4,7 @@ from memorization.data.sequences import read_sets
 from memorization.files import read_arrays
 from memorization.job import job
 from memorization.random_sequences.measures import evaluate, sequence_records, sequence_runs
-from memorization.zipf.models import ARMS
+from memorization.zipf.conditions import ARMS
 
 with job(snakemake) as this:
     (sets, probabilities), model = read_sets(this.input.sequences), this.params["architecture"]
