@@ -74,6 +74,7 @@ rule zipf_evaluate:
         runtime=10,
     params:
         architecture=lambda wildcards: ZIPF.condition(wildcards.condition)["architecture"],
+        arm=lambda wildcards: ZIPF.arm(wildcards.condition),
         train_stride=ZIPF.section["evaluation"]["train_stride"],
         code=code_digest(f"{SCRIPTS}/zipf/evaluate.py"),
     message:

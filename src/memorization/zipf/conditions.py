@@ -17,6 +17,10 @@ class ZipfConditions(Conditions):
     def settings(self, name: str) -> dict:
         return {"freeze": "none"} | super().settings(name)
 
+    def arm(self, name: str) -> str:
+        """What kind of model a condition is, in the records."""
+        return ARMS[self.condition(name)["architecture"]]
+
     def check(self) -> None:
         super().check()
         for name in self.models:

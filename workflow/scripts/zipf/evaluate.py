@@ -4,7 +4,6 @@ from memorization.data.sequences import read_sets
 from memorization.files import read_arrays
 from memorization.job import job
 from memorization.random_sequences.measures import evaluate, sequence_records, sequence_runs
-from memorization.zipf.conditions import ARMS
 
 with job(snakemake) as this:
     (sets, probabilities), model = read_sets(this.input.sequences), this.params["architecture"]
@@ -13,6 +12,6 @@ with job(snakemake) as this:
     table, summary = evaluate(trajectories, sets, probabilities, this.params["train_stride"], run)
     this.write_table(table, this.output.by_sequence)
     this.write_table(summary, this.output.summary)
-    kind = {"family": "zipf", "arm": ARMS[model]}
+    kind = {"family": "zipf", "arm": this.params["arm"]}
     this.write_table(sequence_records(table, **kind), this.output.records)
     this.write_table(sequence_runs(trajectories[-1], run, **kind), this.output.runs)
