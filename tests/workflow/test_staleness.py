@@ -41,7 +41,7 @@ def test_a_clone_elsewhere_with_touched_files_comments_and_reordered_yaml_makes_
         "        # why\n        loss.backward()",
     )
     smoke = (checkout / "config/smoke.yaml").read_text().replace("3.0e-4", "0.000300")
-    head, ranks, rest = re.split(r"^(  ranks: .*\n)", smoke, flags=re.MULTILINE)
+    head, ranks, rest = re.split(r"^(  ranks: .*\n)", smoke, maxsplit=1, flags=re.MULTILINE)
     (checkout / "config/smoke.yaml").write_text(head.replace("zipf:\n", f"zipf:\n{ranks}") + rest)
     assert study.planned(root=checkout) == {}
 
