@@ -20,7 +20,7 @@ FAULTS = {  # what a sitecustomize.py does to the process that trains
         import os, signal
         real = os.replace
         def replace(part, path):
-            os.kill(os.getpid(), signal.SIGKILL) if path.endswith(("step60.safetensors",)) else real(part, path)
+            os.kill(os.getpid(), signal.SIGKILL) if str(path).endswith("step60.safetensors") else real(part, path)
         os.replace = replace
     """,
     "out of memory": """
