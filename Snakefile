@@ -17,6 +17,7 @@ report: "workflow/report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/zipf.smk"
+include: "rules/grokking.smk"
 
 
 rule all:

@@ -5,6 +5,7 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 
 from snakemake.exceptions import WorkflowError
 
+import memorization.grokking.conditions
 import memorization.zipf.conditions
 from memorization.configuration import (
     ConfigurationError,
@@ -23,7 +24,11 @@ try:
     check(
         config,
         schemas=f"{workflow.basedir}/workflow/schemas",
-        cross_checks={"plotting": check_plotting, "zipf": memorization.zipf.conditions.check},
+        cross_checks={
+            "plotting": check_plotting,
+            "grokking": memorization.grokking.conditions.check,
+            "zipf": memorization.zipf.conditions.check,
+        },
     )
 except ConfigurationError as error:
     raise WorkflowError(str(error))
@@ -35,5 +40,6 @@ GPU = 1 if config["device"] == "cuda" else 0
 wildcard_constraints:
     condition="[a-z][a-z0-9_]*",
     dataset="[a-z][a-z0-9_]*",
+    perturbation="[a-z][a-z0-9_]*",
     seed="[0-9]+",
     step="[0-9]+",
