@@ -24,3 +24,4 @@ rule all:
     default_target: True
     input:
         rules.zipf.input,
+        rules.grokking.input,

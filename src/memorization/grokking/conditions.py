@@ -40,6 +40,27 @@ def training_settings(section: dict, name: str) -> dict:
     return {key: value for key, value in condition(section, name).items() if key not in ("name", "runtime")}
 
 
+def evaluation_settings(section: dict, name: str) -> dict:
+    """What of a condition its evaluation uses."""
+    return {key: condition(section, name)[key] for key in ("dataset", "batch_size", "weight_decay")}
+
+
+def perturbed_runs(section: dict, perturbed: str, reference: str) -> list[dict]:
+    """Every perturbed run: ``condition``, ``seed``, ``perturbation``, and the two paths by their patterns."""
+    return [
+        {
+            "condition": name,
+            "seed": seed,
+            "perturbation": each,
+            "perturbed": perturbed.format(condition=name, seed=seed, perturbation=each["name"]),
+            "reference": reference.format(condition=name, seed=seed),
+        }
+        for name in section["perturbed"]["conditions"]
+        for each in section["perturbations"]
+        for seed in seeds(section)
+    ]
+
+
 def run_memory(section: dict, name: str) -> int:
     """Megabytes that training a run takes: its weights and losses at each checkpoint, and their copies."""
     settings, data = condition(section, name), dataset(section, condition(section, name)["dataset"])
@@ -85,7 +106,8 @@ def _check_dataset(data: dict, probe_size: int) -> None:
         raise ConfigurationError(f"{where}.train_fraction: {data['train_fraction']} leaves a split empty")
     if probe_size > smaller:
         raise ConfigurationError(
-            f"grokking.fingerprint.probe_size: {probe_size}; allowed: 1 to {smaller}, the smaller split of {data['name']}"
+            f"grokking.fingerprint.probe_size: {probe_size}; "
+            f"allowed: 1 to {smaller}, the smaller split of {data['name']}"
         )
 
 

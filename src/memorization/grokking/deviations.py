@@ -27,10 +27,10 @@ def deviations(
 
     Returns
     -------
-    DataFrame: ``step``; ``weight_distance``, relative, NaN where weights were not kept; ``rms_change`` of the readings of
-    the probe's equations; ``fingerprint_distance``, the same of their quantiles; ``growth_rate``, the finite-time rate
-    ln(rms_change(t) / rms_change(t - window)) / window per step, at multiples of the window, NaN elsewhere and where
-    there was no change yet.
+    DataFrame: ``step``; ``weight_distance``, relative, NaN where weights were not kept; ``rms_change`` of the
+    readings of the probe's equations; ``fingerprint_distance``, the same of their quantiles; ``growth_rate``, the
+    finite-time rate ln(rms_change(t) / rms_change(t - window)) / window per step, at multiples of the window, NaN
+    elsewhere and where there was no change yet.
     """
     steps, mine, other = np.intersect1d(
         perturbed["fingerprint_step"], reference["fingerprint_step"], return_indices=True
@@ -53,28 +53,41 @@ def deviations(
 def perturbation_table(
     perturbed: Mapping[str, np.ndarray],
     reference: Mapping[str, np.ndarray],
+    embedding: Mapping,
+    growth_window: int,
     condition: str,
     seed: int,
     perturbation: Mapping,
-    embedding: Mapping,
-    growth_window: int,
 ) -> pd.DataFrame:
-    """``deviations`` of a run, with ``condition``, ``seed``, ``perturbation``, ``kind``, ``epsilon``, and in every row
-    ``generalized_step`` and ``reference_generalized_step``: the first evaluated steps up to the perturbed run's last at
-    which either had 99% of the validation equations right (NaN: not by then).
+    """``deviations`` of a run with what it is.
+
+    Parameters
+    ----------
+    embedding : ``probe_split`` and ``n_quantiles``
+    perturbation : ``name``, ``kind``, ``epsilon``
+
+    Returns
+    -------
+    DataFrame: ``condition``, ``seed``, ``perturbation``, ``kind``, ``epsilon``, then the columns of ``deviations``, then
+    in every row ``generalized_step`` and ``reference_generalized_step``, the first evaluated steps, no later than the
+    perturbed run's last, with 99% of the validation equations right (NaN: not by then).
     """
     table = deviations(perturbed, reference, embedding["probe_split"], embedding["n_quantiles"], growth_window)
-    last = perturbed["step"][-1]
-    reached = [
-        first_crossing(run["step"], np.where(run["step"] <= last, run["accuracy_val"], 0))
-        for run in (perturbed, reference)
-    ]
-    own, of_reference = (np.nan if step is None else float(step) for step in reached)
-    about = {"condition": condition, "seed": seed, "perturbation": perturbation["name"], "kind": perturbation["kind"]}
-    about |= {"epsilon": float(perturbation["epsilon"])}
+    last, crossings = perturbed["step"][-1], {}
+    for name, run in (("generalized_step", perturbed), ("reference_generalized_step", reference)):
+        so_far = run["step"] <= last
+        step = first_crossing(run["step"][so_far], run["accuracy_val"][so_far])
+        crossings[name] = np.nan if step is None else float(step)
+    about = {
+        "condition": condition,
+        "seed": seed,
+        "perturbation": perturbation["name"],
+        "kind": perturbation["kind"],
+        "epsilon": float(perturbation["epsilon"]),
+    }
     for place, (name, value) in enumerate(about.items()):
         table.insert(place, name, value)
-    return table.assign(generalized_step=own, reference_generalized_step=of_reference)
+    return table.assign(**crossings)
 
 
 def _rms(rows: np.ndarray) -> np.ndarray:

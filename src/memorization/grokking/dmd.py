@@ -175,7 +175,7 @@ def spectral_distance(
 
 
 def _projected(before: np.ndarray, after: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """An orthonormal basis (n, r) and what the data's map makes of it (n, r), in the leading directions of ``before``."""
+    """The leading directions of ``before``, (n, r) orthonormal, and what the data's map makes of them, (n, r)."""
     left, sizes, right = leading_singular_vectors(before, rank)
     return left, after @ (right / sizes)
 
@@ -192,7 +192,7 @@ def _reduced_rank(before: np.ndarray, after: np.ndarray, rank: int) -> tuple[np.
 
 
 def _refined(basis: np.ndarray, image: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each λ the unit w of the least ‖(image - λ basis) w‖, and w* basisᵀ image w, of which no residual is larger."""
+    """For each λ the unit w of the least ‖(image - λ basis) w‖, and its Rayleigh quotient w* basisᵀ image w."""
     k = len(values)
     both = qr(np.concatenate([basis, image], axis=1), mode="r")[0][: 2 * k]
     vectors = np.empty((k, k), complex)

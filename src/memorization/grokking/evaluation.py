@@ -11,16 +11,17 @@ from memorization.records import records, runs
 ARM = "transformer"
 
 
-def history(trajectory: Mapping[str, np.ndarray], condition: str, seed: int) -> pd.DataFrame:
+def history(trajectory: Mapping[str, np.ndarray], p: int, condition: str, seed: int) -> pd.DataFrame:
     """A row an evaluated step.
 
     Returns
     -------
     DataFrame: ``condition``, ``seed``, ``step``, ``accuracy_train``, ``accuracy_val`` in [0, 1], ``loss_train``,
-    ``loss_val`` in nats per equation, each over all equations of its split.
+    ``loss_val`` in nats per equation, each over all equations of its split; ``chance``, 1/p.
     """
     columns = ["step", "accuracy_train", "accuracy_val", "loss_train", "loss_val"]
-    return pd.DataFrame({"condition": condition, "seed": seed} | {name: trajectory[name] for name in columns})
+    table = pd.DataFrame({"condition": condition, "seed": seed} | {name: trajectory[name] for name in columns})
+    return table.assign(chance=1 / p)
 
 
 def transitions(trajectory: Mapping[str, np.ndarray], condition: str, seed: int, weight_decay: float) -> pd.DataFrame:
@@ -28,9 +29,9 @@ def transitions(trajectory: Mapping[str, np.ndarray], condition: str, seed: int,
 
     Returns
     -------
-    DataFrame: ``condition``, ``seed``, ``weight_decay``; ``memorized_step`` and ``generalized_step``, the first evaluated
-    steps with 99% of the training and of the validation equations right (NaN: never), and the ``delay``, their
-    ratio; ``last_step`` of the run; ``final_accuracy_val``; and ``lowest_accuracy_val`` from the crossing on (NaN
+    DataFrame: ``condition``, ``seed``, ``weight_decay``; ``memorized_step`` and ``generalized_step``, the first
+    evaluated steps with 99% of the training and of the validation equations right (NaN: never), and the ``delay``,
+    their ratio; ``last_step`` of the run; ``final_accuracy_val``; and ``lowest_accuracy_val`` from the crossing on (NaN
     without one): what was reached may be lost again.
     """
     steps, accuracy = trajectory["step"], trajectory["accuracy_val"]

@@ -63,19 +63,3 @@ def center(snapshots: np.ndarray, mode: str) -> np.ndarray:
     if mode != "none":
         raise ValueError(f"center_mode: {mode!r} is unknown; allowed: {', '.join(CENTRINGS)}")
     return snapshots
-
-
-def window(steps: np.ndarray, first: int, last: int, who: str) -> slice:
-    """The snapshots of the steps from ``first`` to ``last``, both among them.
-
-    Raises
-    ------
-    ValueError
-        If the run has not that many steps; the message names the run, ``who``.
-    """
-    if last > steps[-1]:
-        raise ValueError(
-            f"grokking.dmd.window: it ends at step {last}, but {who} stopped at step {steps[-1]}; "
-            f"allowed: {steps[-1]} or less"
-        )
-    return slice(int(np.searchsorted(steps, first)), int(np.searchsorted(steps, last, side="right")))

@@ -96,7 +96,7 @@ def _of_equations(rows: Tensor, a: Tensor, p: int) -> Tensor:
 
 
 def _mix_before_b(query: Tensor, key: Tensor, value: Tensor, p: int) -> Tensor:
-    """Attention of <eos>, a and the operator to what stands before them: (1 + 2p, heads, d_head) -> (1 + 2p, d_model)."""
+    """Attention of <eos>, a and the operator: (1 + 2p, heads, d_head) three times -> (1 + 2p, d_model)."""
     number = torch.arange(p, device=query.device)
     which = torch.stack([torch.zeros_like(number), 1 + number, 1 + p + number], dim=1)
     mixed = _mix(*(rows[which] for rows in (query, key, value)))
@@ -104,7 +104,7 @@ def _mix_before_b(query: Tensor, key: Tensor, value: Tensor, p: int) -> Tensor:
 
 
 def _mix(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Causal attention of the last q of k positions: (rows, q, heads, d_head), twice (rows, k, …) -> (rows, q, d_model).
+    """Causal attention of the last q of k positions: (rows, q, heads, d_head), (rows, k, …) twice -> (rows, q, d_model).
 
     Written out: for five positions the products of a fused kernel are too small to be worth their calls.
     """

@@ -1,5 +1,7 @@
 """How well linear dynamics tell a short stretch of training: where they fail, training changes its course."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -72,3 +74,20 @@ def sliding_residuals(
         residual = reconstruction_residual(part, n_delays, rank)
         rows.append((steps[first + length - 1], steps[first], residual, np.sqrt((part**2).mean())))
     return pd.DataFrame(rows, columns=["step", "first_step", "residual", "change"])
+
+
+def run_residuals(
+    steps: np.ndarray, snapshots: np.ndarray, condition: str, seed: int, settings: Mapping[str, int]
+) -> pd.DataFrame:
+    """``sliding_residuals`` of a run, with its ``condition`` and ``seed``.
+
+    Parameters
+    ----------
+    settings : ``length``, ``stride``, ``n_delays``, ``k_mode``
+    """
+    table = sliding_residuals(
+        steps, snapshots, settings["length"], settings["stride"], settings["n_delays"], settings["k_mode"]
+    )
+    table.insert(0, "condition", condition)
+    table.insert(1, "seed", seed)
+    return table
