@@ -47,8 +47,8 @@ def train(
     fingerprint : ``source``, ``token_index``, ``record_every``
     device, unfinished, report_seconds : where it runs, its checkpoint, its progress
     perturbation : ``kind``, ``epsilon`` of the change to the initial weights, none by default
-    until : the last step, whatever the accuracy; by default training stops ``stop_after`` steps after
-        validation accuracy was first seen at 99%, and after ``steps`` at the latest
+    until : the last step at most, ``steps`` by default; training stops ``stop_after`` steps after validation accuracy
+        was first seen at 99%, if that is earlier
 
     Returns
     -------
@@ -70,7 +70,7 @@ def train(
         return loss
 
     # Where it stops is known only once it has generalized; until then it runs to the first step at which it may.
-    while done < (last := until or training.earliest_stop(done)):
+    while done < (last := min(until or settings["steps"], training.earliest_stop(done))):
         run(step, done, last, unfinished, lambda n: training.state() | {"step": torch.tensor(n)}, report_seconds)
         done = last
     training.record(done, end=True)
