@@ -36,7 +36,7 @@ def test_the_decoder_is_post_norm_without_biases_with_sinusoids_relu_and_an_unti
     assert model.positions == "sinusoidal"
     assert model.head.weight.shape == (P + 3, 16)
     assert model.head.weight is not model.token_embedding.weight
-    assert model.token_embedding.weight.std() == pytest.approx(1, abs=0.15)
+    assert model.token_embedding.weight.std().item() == pytest.approx(1, abs=0.15)
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
@@ -51,7 +51,7 @@ def test_the_answer_alone_has_the_logits_of_the_plain_decoder(n_layers):
 def test_at_the_size_of_the_study_too():
     model, (a, b) = decoder(p=97, n_heads=4, d_model=128), equations(97, 512)
     difference = answer_logits(model, a, b) - model(tokens(a, b, 97))[:, -1]
-    assert difference.abs().max() < 5e-6  # of logits about 2 in size
+    assert difference.abs().max() < 1e-6
     double = model.double()
     assert (answer_logits(double, a, b) - double(tokens(a, b, 97))[:, -1]).abs().max() < 1e-12
 
@@ -68,12 +68,3 @@ def test_the_answer_alone_has_the_gradients_of_the_plain_decoder(n_layers):
     for mine, theirs in zip(ours, plain, strict=True):
         assert (mine - theirs).abs().max() < 1e-12
         assert theirs.abs().max() > 0
-
-
-def test_the_answer_is_not_told():
-    """What follows = in the source's six tokens, the answer itself, is no part of the input."""
-    model, (a, b) = decoder(), equations()
-    plain = model.token_embedding(tokens(a, b, P))
-    assert plain.shape[1] == LENGTH
-    changed = model.hidden(tokens(a, (b + 1) % P, P))[:, -1]
-    assert (changed - model.hidden(tokens(a, b, P))[:, -1]).abs().max() > 1e-3
