@@ -68,8 +68,8 @@ def perturbation_table(
 
     Returns
     -------
-    DataFrame: ``condition``, ``seed``, ``perturbation``, ``kind``, ``epsilon``, then the columns of ``deviations``, then
-    in every row ``generalized_step`` and ``reference_generalized_step``, the first evaluated steps, no later than the
+    DataFrame: ``condition``, ``seed``, ``perturbation``, ``kind``, ``epsilon``, the columns of ``deviations``, then in
+    every row ``generalized_step`` and ``reference_generalized_step``, the first evaluated steps, no later than the
     perturbed run's last, with 99% of the validation equations right (NaN: not by then).
     """
     table = deviations(perturbed, reference, embedding["probe_split"], embedding["n_quantiles"], growth_window)

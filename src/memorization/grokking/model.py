@@ -104,7 +104,7 @@ def _mix_before_b(query: Tensor, key: Tensor, value: Tensor, p: int) -> Tensor:
 
 
 def _mix(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Causal attention of the last q of k positions: (rows, q, heads, d_head), (rows, k, …) twice -> (rows, q, d_model).
+    """Causal attention of the last q of k positions: (rows, q, heads, d_head), (rows, k, …) twice -> (rows, q, d).
 
     Written out: for five positions the products of a fused kernel are too small to be worth their calls.
     """

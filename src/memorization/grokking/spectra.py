@@ -93,8 +93,8 @@ def distance_tests(distances: pd.DataFrame, conditions: list[str]) -> pd.DataFra
 
     Returns
     -------
-    DataFrame of a row a test: ``data``, ``draw``, ``measure`` (plain or weighted), ``conditions`` (joined by spaces), and
-    what ``permutation.label_permutation_test`` says.
+    DataFrame of a row a test: ``data``, ``draw``, ``measure`` (plain or weighted), ``conditions`` (joined by spaces),
+    and what ``permutation.label_permutation_test`` says.
     """
     groups = [tuple(conditions), *combinations(conditions, 2)] if len(conditions) > 2 else [tuple(conditions)]
     rows = []
@@ -114,7 +114,7 @@ def distance_tests(distances: pd.DataFrame, conditions: list[str]) -> pd.DataFra
 
 
 def distance_matrix(distances: pd.DataFrame, conditions: list[str], measure: str) -> tuple[np.ndarray, list[str]]:
-    """Distances between the runs of some conditions, in their order and that of the seeds: (n, n), and (n,) conditions."""
+    """Distances (n, n) between the runs of some conditions, in their order and the seeds', and the runs' conditions."""
     sides = [distances[["condition_a", "seed_a"]].to_numpy(), distances[["condition_b", "seed_b"]].to_numpy()]
     runs = sorted({tuple(run) for side in sides for run in side}, key=lambda run: (_place(run[0], conditions), run[1]))
     runs = [run for run in runs if run[0] in conditions]
@@ -127,7 +127,7 @@ def distance_matrix(distances: pd.DataFrame, conditions: list[str], measure: str
 
 
 def swap_tests(spectra: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
-    """How the moduli of two conditions' runs of one seed differ, against swaps of matched eigenvalues. Descriptive only.
+    """How moduli differ between two conditions' runs of one seed, against swaps of eigenvalues. Descriptive only.
 
     Returns
     -------
