@@ -44,7 +44,7 @@ def test_a_change_of_dynamics_stands_out_where_it_is():
 
 
 def test_a_run_that_is_shorter_than_a_stretch_is_refused():
-    with pytest.raises(ValueError, match="residual.length: 121; a run of 120 snapshots allows 120 at most"):
+    with pytest.raises(ValueError, match=r"residual\.length: 121; a run of 120 snapshots allows 120 at most"):
         sliding_residuals(T, LINEAR, 121, 5, 4, 3)
 
 

@@ -70,7 +70,8 @@ def export_fingerprints(run: str, folder: Path, results: Path = Path("results"))
         "steps": embedding["steps"],
         "eigenvalues": eigenvalues,
     }
-    arrays |= {f"snapshot_t{step:06d}": row for step, row in zip(embedding["steps"], embedding["snapshots"], strict=True)}
+    for step, snapshot in zip(embedding["steps"], embedding["snapshots"], strict=True):
+        arrays[f"snapshot_t{step:06d}"] = snapshot
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     figures = {ending: str(folder / f"spectrum.{ending}") for ending in ("png", "pdf")}
