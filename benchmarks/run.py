@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
+import dmd
+import grokking_step
 import zipf_step
 
-ROWS = [*zipf_step.ROWS]
+ROWS = [*zipf_step.ROWS, *grokking_step.ROWS, *dmd.ROWS]
 REPEATS = 7
 PAGE = Path(__file__).parents[1] / "docs/performance.md"
 HEAD = """# Performance

@@ -16,7 +16,7 @@ def deviations(
     n_quantiles: int,
     growth_window: int,
 ) -> pd.DataFrame:
-    """How far a perturbed run is from its reference, a row a recorded step that both have.
+    """How far a perturbed run is from its reference, a row a step at which both recorded readings or weights.
 
     Parameters
     ----------
@@ -27,10 +27,10 @@ def deviations(
 
     Returns
     -------
-    DataFrame: ``step``; ``weight_distance``, relative, NaN where weights were not kept; ``rms_change`` of the
-    readings of the probe's equations; ``fingerprint_distance``, the same of their quantiles; ``growth_rate``, the
-    finite-time rate ln(rms_change(t) / rms_change(t - window)) / window per step, at multiples of the window, NaN
-    elsewhere and where there was no change yet.
+    DataFrame: ``step``; ``weight_distance``, relative; ``rms_change`` of the readings of the probe's
+    equations; ``fingerprint_distance``, the same of their quantiles; ``growth_rate``, the finite-time rate
+    ln(rms_change(t) / rms_change(t - window)) / window per step, at multiples of the window where there was a change
+    already. What was not recorded at a step is NaN.
     """
     steps, mine, other = np.intersect1d(
         perturbed["fingerprint_step"], reference["fingerprint_step"], return_indices=True
@@ -39,9 +39,9 @@ def deviations(
     change = _rms(one - two)
     wanted = levels(n_quantiles)
     quantiles = _rms(quantile_embedding(one, wanted) - quantile_embedding(two, wanted))
-    kept = pd.Series(perturbed["weight_distance"], perturbed["weight_step"])
+    kept = pd.DataFrame({"step": perturbed["weight_step"], "weight_distance": perturbed["weight_distance"]})
     table = pd.DataFrame({"step": steps, "rms_change": change, "fingerprint_distance": quantiles})
-    table.insert(1, "weight_distance", table["step"].map(kept))
+    table = kept.merge(table, on="step", how="outer")
     by_step = table.set_index("step")["rms_change"]
     ends = steps[(steps % growth_window == 0) & np.isin(steps - growth_window, steps)]
     before, after = by_step[ends - growth_window].to_numpy(), by_step[ends].to_numpy()

@@ -157,7 +157,7 @@ def perturbation_figure(table: pd.DataFrame, *, conditions: list[str], plotting:
             for ax, (value, label) in zip(panels[2 * n], courses.items(), strict=True):
                 for name in names:
                     _drift(ax, part[part["perturbation"] == name], value, colours[name])
-                ax.set(xscale="log", yscale="log", xlabel="optimizer step", ylabel=label)
+                ax.set(xscale="log", yscale="log" if ax.lines else "linear", xlabel="optimizer step", ylabel=label)
             panels[2 * n, 1].set_title(condition)
             growth, reached, legend = panels[2 * n + 1]
             for name in names:
