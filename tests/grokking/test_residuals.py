@@ -49,10 +49,13 @@ def test_a_run_that_is_shorter_than_a_stretch_is_refused():
 
 
 def test_a_run_s_residuals_say_whose_they_are():
-    settings = {"length": 40, "stride": 20, "n_delays": 4, "k_mode": 3}
+    settings = {"center_mode": "relative_to_t0", "length": 40, "stride": 20, "n_delays": 4, "k_mode": 2}
     table = run_residuals(T, LINEAR, "wd_1", 2, settings)
     assert table["condition"].unique().tolist() == ["wd_1"]
     assert table["seed"].unique().tolist() == [2]
-    assert list(table) == ["condition", "seed", "step", "first_step", "residual", "change"]
-    part = LINEAR[:40] - LINEAR[:40].mean(axis=0)
-    assert table["change"].iloc[0] == pytest.approx(np.sqrt((part**2).mean()))
+    assert list(table) == ["condition", "seed", "step", "first_step", "residual", "unexplained"]
+    centred = LINEAR - LINEAR[0]
+    share = reconstruction_residual(centred[20:60], 4, 2)
+    assert table["residual"].iloc[1] == pytest.approx(share)
+    windows = np.stack([centred[n : n + 4].ravel() for n in range(20, 57)])
+    assert table["unexplained"].iloc[1] == pytest.approx(share * np.sqrt((windows**2).mean()))

@@ -22,7 +22,7 @@ DMD = {
     "method": "projected", "center_mode": "relative_to_t0", "n_delays": 8, "k_mode": 6, "window": [0, 120],
     "surrogates": 3,
 }  # fmt: skip
-RESIDUAL = {"length": 30, "stride": 5, "n_delays": 6, "k_mode": 3}
+RESIDUAL = {"center_mode": "relative_to_t0", "length": 30, "stride": 5, "n_delays": 6, "k_mode": 3}
 RUNS = [(condition, seed) for condition in ("wd_0", "wd_1") for seed in (0, 1)]
 
 

@@ -127,7 +127,7 @@ def test_the_report_holds_every_figure_and_its_caption(grokked, tmp_path):
         "spectrum": "Eigenvalues of Hankel-DMD",
         "fingerprint": "The fingerprint of",
         "distances": "Wasserstein distances between",
-        "residual": "what Hankel-DMD of a short",
+        "residual": "What Hankel-DMD of a short",
         "perturbation": "Trainings that begin",
     }
     for figure, caption in captions.items():

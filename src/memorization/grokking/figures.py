@@ -72,9 +72,9 @@ def fingerprint_figure(
     plotting : the configuration's ``style`` and ``grokking_fingerprint``
     """
     labels = {
-        "log_prob": "log-probability of the answer (nats)",
-        "logits": "logit of the answer",
-        "hidden": "norm of the hidden state",
+        "log_prob": "log-probability of the\nanswer (nats)",
+        "logits": "logit of\nthe answer",
+        "hidden": "norm of the\nhidden state",
     }
     with style(plotting):
         figure = grid(1, len(embeddings), plotting, legend_height=0.3)
@@ -82,12 +82,13 @@ def fingerprint_figure(
         colormap = matplotlib.colormaps[plotting["palette"]]
         levels = next(iter(embeddings.values()))["quantiles"]
         norm = Normalize(levels[0], levels[-1])
-        for ax, (title, embedding), (_, run) in zip(axes, embeddings.items(), transitions.iterrows(), strict=True):
+        reached = (run for _, run in transitions.iterrows())
+        for ax, (title, embedding), run in zip(axes, embeddings.items(), reached, strict=True):
             for level, course in zip(levels, embedding["snapshots"].T, strict=True):
                 ax.plot(embedding["steps"], course, color=colormap(0.95 * norm(level)), linewidth=0.6, rasterized=True)
             _mark_crossings(ax, run.to_frame().T)
             ax.set(title=title, xlabel="optimizer step")
-        axes[0].set_ylabel(f"{labels[reading]},\n{SPLITS[probe_split]} probe")
+        axes[0].set_ylabel(f"{labels[reading]}, {SPLITS[probe_split]} probe")
         figure.colorbar(ScalarMappable(norm, colormap), ax=list(axes), label="quantile over the probe", pad=0.01)
         figure.legend(handles=_crossing_handles(), loc="outside lower center", ncols=2)
     return figure
@@ -96,7 +97,7 @@ def fingerprint_figure(
 def residual_figure(
     residuals: pd.DataFrame, transitions: pd.DataFrame, *, conditions: list[str], plotting: dict
 ) -> Figure:
-    """What Hankel-DMD leaves of a stretch of training, and how much that stretch changed, against its last step.
+    """What Hankel-DMD leaves of a stretch of training, relative and absolute, against the stretch's last step.
 
     Parameters
     ----------
@@ -105,8 +106,8 @@ def residual_figure(
     plotting : the configuration's ``style`` and ``grokking_residual``
     """
     rows = {
-        "residual": "residual of Hankel-DMD\n(share of the stretch's norm)",
-        "change": "change within the stretch\n(root mean square)",
+        "residual": "residual of Hankel-DMD\n(share of the norm)",
+        "unexplained": "residual of Hankel-DMD\n(unit of the readings, rms)",
     }
     with style(plotting):
         figure = grid(2, len(conditions), plotting, legend_height=0.3)
@@ -120,11 +121,12 @@ def residual_figure(
                     ax.plot(course["step"], course[value], color=colours[seed], linewidth=0.9)
                     own = transitions[(transitions["condition"] == condition) & (transitions["seed"] == seed)]
                     _mark_crossings(ax, own, color=colours[seed])
+                ax.set_yscale("log")
             column[0].set_title(condition)
-            column[1].set(xlabel="optimizer step", yscale="log")
-        for ax, label in zip(axes[:, 0], rows.values(), strict=True):
+            column[1].set_xlabel("optimizer step")
+        for ax, (value, label) in zip(axes[:, 0], rows.items(), strict=True):
             ax.set_ylabel(label)
-        axes[0, 0].set_ylim(*plotting["residual"])
+            ax.set_ylim(*plotting[value])
         figure.legend(handles=_crossing_handles(), loc="outside lower center", ncols=2)
     return figure
 

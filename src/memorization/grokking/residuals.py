@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from memorization.grokking.dmd import dmd, pairs
+from memorization.grokking.dmd import dmd, hankel, pairs
+from memorization.grokking.fingerprint import center
 
 
 def reconstruction_residual(snapshots: np.ndarray, n_delays: int, rank: int) -> float:
@@ -45,18 +46,17 @@ def sliding_residuals(
 ) -> pd.DataFrame:
     """``reconstruction_residual`` of stretches along a run.
 
-    Each stretch has its own mean taken from it: what is told is its change, not its level.
-
     Parameters
     ----------
     steps : (T,), of the snapshots
-    snapshots : (T, q)
+    snapshots : (T, q), centred
     length, stride : of the stretches, in snapshots
 
     Returns
     -------
     DataFrame: ``step``, the last of the stretch, so that the value uses nothing of later; ``first_step``;
-    ``residual``; ``change``, the root mean square of the stretch about its mean.
+    ``residual``, a share of the stretch's norm; ``unexplained``, its root mean square in the unit of the snapshots. Where a
+    stretch lies near 0 the share is large for that alone, so the two are read together.
 
     Raises
     ------
@@ -70,24 +70,24 @@ def sliding_residuals(
     rows = []
     for first in range(0, len(snapshots) - length + 1, stride):
         part = snapshots[first : first + length]
-        part = part - part.mean(axis=0)
         residual = reconstruction_residual(part, n_delays, rank)
-        rows.append((steps[first + length - 1], steps[first], residual, np.sqrt((part**2).mean())))
-    return pd.DataFrame(rows, columns=["step", "first_step", "residual", "change"])
+        size = np.sqrt((hankel(part, n_delays) ** 2).mean())
+        rows.append((steps[first + length - 1], steps[first], residual, residual * size))
+    return pd.DataFrame(rows, columns=["step", "first_step", "residual", "unexplained"])
 
 
 def run_residuals(
-    steps: np.ndarray, snapshots: np.ndarray, condition: str, seed: int, settings: Mapping[str, int]
+    steps: np.ndarray, snapshots: np.ndarray, condition: str, seed: int, settings: Mapping
 ) -> pd.DataFrame:
     """``sliding_residuals`` of a run, with its ``condition`` and ``seed``.
 
     Parameters
     ----------
-    settings : ``length``, ``stride``, ``n_delays``, ``k_mode``
+    settings : ``center_mode`` of the whole run, ``length``, ``stride``, ``n_delays``, ``k_mode``
     """
-    table = sliding_residuals(
-        steps, snapshots, settings["length"], settings["stride"], settings["n_delays"], settings["k_mode"]
-    )
+    centred = center(snapshots, settings["center_mode"])
+    sizes = (settings[key] for key in ("length", "stride", "n_delays", "k_mode"))
+    table = sliding_residuals(steps, centred, *sizes)
     table.insert(0, "condition", condition)
     table.insert(1, "seed", seed)
     return table

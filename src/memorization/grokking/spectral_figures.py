@@ -157,6 +157,7 @@ def _ratios(ax: Axes, tests: pd.DataFrame, conditions: list[str]) -> None:
     ax.yaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
     ax.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     ax.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 5)))
+    ax.margins(y=0.15)
     smallest = omnibus["smallest_p"].min() if len(omnibus) else np.nan
     ax.set_title(f"smallest p within reach: {smallest:.2g}")
     handles = [
