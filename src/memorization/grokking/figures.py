@@ -159,7 +159,8 @@ def perturbation_figure(table: pd.DataFrame, *, conditions: list[str], plotting:
             for ax, (value, label) in zip(panels[2 * n], courses.items(), strict=True):
                 for name in names:
                     _drift(ax, part[part["perturbation"] == name], value, colours[name])
-                ax.set(xscale="log", yscale="log" if ax.lines else "linear", xlabel="optimizer step", ylabel=label)
+                scale = "log" if ax.lines else "linear"  # where nothing moved there is nothing to scale
+                ax.set(xscale=scale, yscale=scale, xlabel="optimizer step", ylabel=label)
             panels[2 * n, 1].set_title(condition)
             growth, reached, legend = panels[2 * n + 1]
             for name in names:
@@ -189,6 +190,8 @@ def _seeds_and_mean(ax: Axes, part: pd.DataFrame, value: str, colour) -> None:
 
 def _drift(ax: Axes, part: pd.DataFrame, value: str, colour) -> None:
     part = part[(part["step"] > 0) & (part[value] > 0)]
+    if part.empty:
+        return
     for _, seed in part.groupby("seed"):
         ax.plot(seed["step"], seed[value], color=colour, alpha=0.4, linewidth=0.6, rasterized=True)
     everywhere = part.groupby("step")["seed"].transform("size") == part["seed"].nunique()

@@ -55,8 +55,8 @@ def sliding_residuals(
     Returns
     -------
     DataFrame: ``step``, the last of the stretch, so that the value uses nothing of later; ``first_step``;
-    ``residual``, a share of the stretch's norm; ``unexplained``, its root mean square in the unit of the snapshots. Where
-    a stretch lies near 0 the share is large for that alone, so the two are read together.
+    ``residual``, a share of the stretch's norm; ``unexplained``, its root mean square in the unit of the
+    snapshots. Where a stretch lies near 0 the share is large for that alone, so the two are read together.
 
     Raises
     ------
