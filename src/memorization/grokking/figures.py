@@ -193,11 +193,11 @@ def _drift(ax: Axes, part: pd.DataFrame, value: str, colour) -> None:
     if part.empty:
         return
     for _, seed in part.groupby("seed"):
-        ax.plot(seed["step"], seed[value], color=colour, alpha=0.4, linewidth=0.6, rasterized=True)
+        ax.plot(seed["step"], seed[value], color=colour, alpha=0.4, linewidth=0.6)
     everywhere = part.groupby("step")["seed"].transform("size") == part["seed"].nunique()
     logs = part[everywhere].assign(log=lambda rows: np.log(rows[value]))
     mean = np.exp(logs.groupby("step")["log"].mean())
-    ax.plot(mean.index, mean, color=colour, linewidth=1.6, rasterized=True)
+    ax.plot(mean.index, mean, color=colour, linewidth=1.6)
 
 
 def _reached(ax: Axes, part: pd.DataFrame, names: list[str], colours: dict) -> None:
