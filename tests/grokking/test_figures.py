@@ -38,8 +38,8 @@ def history():
 
 
 def transitions():
-    rows = [(*run, 10.0, 100.0 if run[0] == "wd_2" else np.nan) for run in RUNS]
-    return pd.DataFrame(rows, columns=["condition", "seed", "memorized_step", "generalized_step"])
+    rows = [(*run, 10.0, 100.0 if run[0] == "wd_2" else np.nan, 1 / 97) for run in RUNS]
+    return pd.DataFrame(rows, columns=["condition", "seed", "memorized_step", "generalized_step", "chance"])
 
 
 def spectra():
@@ -103,7 +103,9 @@ def test_the_fingerprint_has_a_line_a_quantile_and_its_crossings():
     one, two = figure.axes[:2]
     assert (one.get_title(), two.get_title()) == ("one", "two")
     assert len([line for line in one.lines if len(line.get_xdata()) == 10]) == 3
-    upright = [[line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 2] for ax in (one, two)]
+    lines = [[line for line in ax.lines if len(line.get_xdata()) == 2] for ax in (one, two)]
+    assert all(line.pop().get_ydata()[0] == pytest.approx(-np.log(97)) for line in lines)
+    upright = [[line.get_xdata()[0] for line in panel] for panel in lines]
     assert upright == [[10], [10, 100]]  # the first never generalized
     assert "nats" in one.get_ylabel()
     assert "validation probe" in one.get_ylabel()

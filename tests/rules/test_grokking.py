@@ -89,8 +89,8 @@ def all_spectra():
 
 def transitions():
     return pd.DataFrame(
-        [(condition, seed, 1.0, 40.0, 90.0 if seed else np.nan) for condition, seed in RUNS],
-        columns=["condition", "seed", "weight_decay", "memorized_step", "generalized_step"],
+        [(condition, seed, 1.0, 40.0, 90.0 if seed else np.nan, 1 / P) for condition, seed in RUNS],
+        columns=["condition", "seed", "weight_decay", "memorized_step", "generalized_step", "chance"],
     )
 
 

@@ -24,7 +24,9 @@ def history(trajectory: Mapping[str, np.ndarray], p: int, condition: str, seed: 
     return table.assign(chance=1 / p)
 
 
-def transitions(trajectory: Mapping[str, np.ndarray], condition: str, seed: int, weight_decay: float) -> pd.DataFrame:
+def transitions(
+    trajectory: Mapping[str, np.ndarray], p: int, condition: str, seed: int, weight_decay: float
+) -> pd.DataFrame:
     """When a run memorized and generalized, in one row.
 
     Returns
@@ -32,7 +34,7 @@ def transitions(trajectory: Mapping[str, np.ndarray], condition: str, seed: int,
     DataFrame: ``condition``, ``seed``, ``weight_decay``; ``memorized_step`` and ``generalized_step``, the first
     evaluated steps with 99% of the training and of the validation equations right (NaN: never), and the ``delay``,
     their ratio; ``last_step`` of the run; ``final_accuracy_val``; and ``lowest_accuracy_val`` from the crossing on (NaN
-    without one): what was reached may be lost again.
+    without one): what was reached may be lost again; ``chance``, 1/p.
     """
     steps, accuracy = trajectory["step"], trajectory["accuracy_val"]
     memorized, generalized = (first_crossing(steps, trajectory[f"accuracy_{split}"]) for split in ("train", "val"))
@@ -47,6 +49,7 @@ def transitions(trajectory: Mapping[str, np.ndarray], condition: str, seed: int,
         "last_step": int(steps[-1]),
         "final_accuracy_val": accuracy[-1],
         "lowest_accuracy_val": np.nan if generalized is None else accuracy[steps >= generalized].min(),
+        "chance": 1 / p,
     }
     return pd.DataFrame([row])
 

@@ -87,10 +87,15 @@ def fingerprint_figure(
             for level, course in zip(levels, embedding["snapshots"].T, strict=True):
                 ax.plot(embedding["steps"], course, color=colormap(0.95 * norm(level)), linewidth=0.6, rasterized=True)
             _mark_crossings(ax, run.to_frame().T)
+            if reading == "log_prob":
+                ax.axhline(np.log(run["chance"]), **CHANCE | {"zorder": 3, "color": "black"})
             ax.set(title=title, xlabel="optimizer step")
         axes[0].set_ylabel(f"{labels[reading]}, {SPLITS[probe_split]} probe")
         figure.colorbar(ScalarMappable(norm, colormap), ax=list(axes), label="quantile over the probe", pad=0.01)
-        figure.legend(handles=_crossing_handles(), loc="outside lower center", ncols=2)
+        handles = _crossing_handles()
+        if reading == "log_prob":
+            handles.append(Line2D([], [], **CHANCE | {"color": "black"}, label="a guess, −ln p"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
@@ -107,7 +112,7 @@ def residual_figure(
     """
     rows = {
         "residual": "residual of Hankel-DMD\n(share of the norm)",
-        "unexplained": "residual of Hankel-DMD\n(unit of the readings, rms)",
+        "unexplained": "residual of Hankel-DMD\n(root mean square, unit\nof the readings)",
     }
     with style(plotting):
         figure = grid(2, len(conditions), plotting, legend_height=0.3)

@@ -149,7 +149,7 @@ def _ratios(ax: Axes, tests: pd.DataFrame, conditions: list[str]) -> None:
     ax.axhline(1, **CHANCE)
     ax.set(
         xticks=range(len(DATA)),
-        xlim=(-0.6, len(DATA) - 0.4),
+        xlim=(-0.8, len(DATA) - 0.5),
         ylabel="distance across conditions\nover within",
         yscale="log",
     )

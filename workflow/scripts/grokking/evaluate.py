@@ -9,7 +9,8 @@ with job(snakemake) as this:
     data, trajectory = read_arrays(this.input.equations), read_arrays(this.input.trajectory)
     condition, run = this.settings("condition"), {"condition": this.wildcards.condition, "seed": this.seed}
     batches = Batches(data["train"], condition["batch_size"], condition["dataset"], this.seed)
-    this.write_table(history(trajectory, int(data["p"]), **run), this.output.history)
-    this.write_table(transitions(trajectory, weight_decay=condition["weight_decay"], **run), this.output.transitions)
+    p, weight_decay = int(data["p"]), condition["weight_decay"]
+    this.write_table(history(trajectory, p, **run), this.output.history)
+    this.write_table(transitions(trajectory, p, weight_decay=weight_decay, **run), this.output.transitions)
     this.write_table(grokking_records(trajectory, data, batches, **run), this.output.records)
     this.write_table(grokking_runs(trajectory, **run), this.output.runs)
