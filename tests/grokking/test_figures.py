@@ -160,7 +160,7 @@ def test_perturbations_have_drifts_growth_and_crossings():
     assert any(np.allclose(line.get_ydata(), 20) for line in growth.lines)  # per 1000 steps
     points = [line for line in reached.lines if line.get_marker() == "o"]
     assert [np.nansum(line.get_ydata()) for line in points] == [163, 163]
-    assert "▲ not by step 100" in reached.get_ylabel()
+    assert "▲: not by 100" in reached.get_ylabel()
     missed = [len(line.get_xdata()) for line in reached.lines if line.get_marker() == "^"]
     assert missed == [1, 1]
     assert [text.get_text() for text in legend.get_legend().texts] == ["round_off", "relative_tenth", "unperturbed"]

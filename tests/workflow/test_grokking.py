@@ -111,7 +111,7 @@ def test_one_more_perturbation_trains_that_one_alone(grokked, tmp_path):
 def test_the_default_has_three_seeds_of_every_weight_decay(grokked, tmp_path):
     jobs = planned("grokking", "--directory", str(tmp_path / "new"), root=grokked.root)
     assert jobs["grokking_train"] == 9
-    assert jobs["grokking_perturb"] == 9
+    assert jobs["grokking_perturb"] == 6
     paper = ["--configfile", "config/paper.yaml", "--directory", str(tmp_path / "new")]
     jobs = planned("grokking", *paper, root=grokked.root)
     assert jobs["grokking_train"] == 15

@@ -172,7 +172,7 @@ def perturbation_figure(table: pd.DataFrame, *, conditions: list[str], plotting:
                 own = part[(part["perturbation"] == name) & part["growth_rate"].notna()]
                 for _, seed in own.groupby("seed"):
                     growth.plot(seed["step"], 1000 * seed["growth_rate"], color=colours[name], alpha=0.4, linewidth=0.6)
-                mean = own.groupby("step")["growth_rate"].mean()
+                mean = own[_everywhere(own)].groupby("step")["growth_rate"].mean()
                 growth.plot(mean.index, 1000 * mean, color=colours[name], linewidth=1.6)
             growth.axhline(0, **CHANCE)
             growth.set(xlabel="optimizer step", ylabel="growth of the change\n(per 1000 steps)")
@@ -187,8 +187,7 @@ def perturbation_figure(table: pd.DataFrame, *, conditions: list[str], plotting:
 def _seeds_and_mean(ax: Axes, part: pd.DataFrame, value: str, colour) -> None:
     for _, seed in part.groupby("seed"):
         ax.plot(seed["step"], seed[value], color=colour, alpha=0.45, linewidth=0.6)
-    everywhere = part.groupby("step")["seed"].transform("size") == part["seed"].nunique()
-    mean = over_seeds(part[everywhere], ["step"], value)
+    mean = over_seeds(part[_everywhere(part)], ["step"], value)
     ax.plot(mean["step"], mean["mean"], color=colour, linewidth=1.6)
     ax.fill_between(mean["step"], mean["low"], mean["high"], color=colour, alpha=0.15, linewidth=0)
 
@@ -199,8 +198,7 @@ def _drift(ax: Axes, part: pd.DataFrame, value: str, colour) -> None:
         return
     for _, seed in part.groupby("seed"):
         ax.plot(seed["step"], seed[value], color=colour, alpha=0.4, linewidth=0.6)
-    everywhere = part.groupby("step")["seed"].transform("size") == part["seed"].nunique()
-    logs = part[everywhere].assign(log=lambda rows: np.log(rows[value]))
+    logs = part[_everywhere(part)].assign(log=lambda rows: np.log(rows[value]))
     mean = np.exp(logs.groupby("step")["log"].mean())
     ax.plot(mean.index, mean, color=colour, linewidth=1.6)
 
@@ -216,10 +214,16 @@ def _reached(ax: Axes, part: pd.DataFrame, names: list[str], colours: dict) -> N
         ax.plot(x, own["reference_generalized_step"], "_", color="black", markersize=9)
         ax.plot(x, reached, "o", color=colours[name], markersize=4)
         missed = np.isnan(reached)
-        ax.plot(x[missed], np.full(missed.sum(), last), "^", color=colours[name], markersize=5, clip_on=False)
+        if missed.any():
+            ax.plot(x[missed], np.full(missed.sum(), last), "^", color=colours[name], markersize=5, clip_on=False)
     ax.set(xticks=range(len(names)), xlim=(-0.5, len(names) - 0.5))
     ax.set_xticklabels(names, rotation=35, ha="right", rotation_mode="anchor")
-    ax.set_ylabel(f"step of 99% validation accuracy\n(▲ not by step {last})")
+    ax.set_ylabel(f"step of 99% validation\n(▲: not by {last})")
+
+
+def _everywhere(part: pd.DataFrame) -> pd.Series:
+    """The rows of steps that all seeds have: (rows,) bool."""
+    return part.groupby("step")["seed"].transform("size") == part["seed"].nunique()
 
 
 def _mark_crossings(ax: Axes, runs: pd.DataFrame, **look) -> None:
