@@ -18,6 +18,7 @@ report: "workflow/report/workflow.rst"
 include: "rules/common.smk"
 include: "rules/zipf.smk"
 include: "rules/associative_memory.smk"
+include: "rules/grokking.smk"
 
 
 rule all:
@@ -25,3 +26,4 @@ rule all:
     input:
         rules.zipf.input,
         rules.associative_memory.input,
+        rules.grokking.input,

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import associative_memory_step
+import dmd
+import grokking_step
 import zipf_step
 
-ROWS = [*zipf_step.ROWS, *associative_memory_step.ROWS]
+ROWS = [*zipf_step.ROWS, *associative_memory_step.ROWS, *grokking_step.ROWS, *dmd.ROWS]
 CURVES = [associative_memory_step.curve]
 REPEATS = 7
 PAGE = Path(__file__).parents[1] / "docs/performance.md"

@@ -6,6 +6,7 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 
 from snakemake.exceptions import WorkflowError
 
+import memorization.grokking.conditions
 from memorization.associative_memory.conditions import MemoryConditions
 from memorization.configuration import (
     ConfigurationError,
@@ -13,6 +14,8 @@ from memorization.configuration import (
     check_plotting,
     export_environment,
     figure_settings,
+    names,
+    seeds,
 )
 from memorization.provenance import canonical, code_digest
 from memorization.zipf.conditions import ZipfConditions
@@ -27,6 +30,7 @@ try:
             "plotting": check_plotting,
             "associative_memory": MemoryConditions.check_section,
             "zipf": ZipfConditions.check_section,
+            "grokking": memorization.grokking.conditions.check,
         },
     )
 except ConfigurationError as error:
@@ -39,6 +43,7 @@ GPU = 1 if config["device"] == "cuda" else 0
 wildcard_constraints:
     condition="[a-z][a-z0-9_]*",
     dataset="[a-z][a-z0-9_]*",
+    perturbation="[a-z][a-z0-9_]*",
     seed="[0-9]+",
     step="[0-9]+",
 

@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-COMMANDS = ("salvage", "zipf.commands")  # modules, each with add(subparsers)
+COMMANDS = ("salvage", "zipf.commands", "grokking.commands")  # modules, each with add(subparsers)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -106,6 +106,9 @@ def export_environment(basedir: str) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    # glibc would give each large tensor back to the system and ask for it anew: a quarter of a training's time.
+    for setting in ("MMAP_THRESHOLD", "TRIM_THRESHOLD"):
+        os.environ.setdefault(f"MALLOC_{setting}_", str(10**9))
 
 
 def _explain(section: str, value, error: ValidationError) -> str:

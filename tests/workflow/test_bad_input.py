@@ -9,6 +9,7 @@ from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSet
 
 SWITCH = {"name": "late", "model": "small", "kind": "resample", "at": [40], "steps": 60, "freeze": "none"}
 DATA = {"name": "smoke", "count": 80, "length": 12, "exponent": 1.0}
+GROKKING = {"name": "addition_31", "p": 31, "operator": "+", "train_fraction": 0.6, "split": "pairs", "split_seed": 0}
 BAD = {
     "unknown key": ({"zipf": {"sedes": 3}}, "zipf.sedes: unknown key; allowed: comparisons"),
     "negative K": ({"zipf": {"datasets": [DATA | {"count": -5}]}}, "zipf.datasets[smoke].count: -5"),
@@ -38,6 +39,23 @@ BAD = {
     "no such bit": (
         {"associative_memory": {"attention": {"condition": "heads_2", "bits": [12]}}},
         "associative_memory.attention.bits: 12; allowed: 1 to 11",
+    ),
+    "rank above what the data has": ({"grokking": {"dmd": {"k_mode": 54}}}, "grokking.dmd.k_mode: 54; 61 snapshots"),
+    "delays longer than the run": (
+        {"grokking": {"dmd": {"n_delays": 61}}},
+        "grokking.dmd.n_delays: 61; the 61 snapshots",
+    ),
+    "empty probe": (
+        {"grokking": {"fingerprint": {"probe_size": 0}}},
+        "grokking.fingerprint.probe_size: 0 is less than",
+    ),
+    "unknown operator": (
+        {"grokking": {"datasets": [GROKKING | {"operator": "%"}]}},
+        "grokking.datasets[addition_31].operator: '%' is not allowed; allowed: +, -, *, /",
+    ),
+    "division where p is not prime": (
+        {"grokking": {"datasets": [GROKKING | {"operator": "/", "p": 33}]}},
+        "grokking.datasets[addition_31].p: 33 is not prime; the operator / allows primes alone",
     ),
     "heads": ({"zipf": {"defaults": {"n_heads": 3}}}, "zipf.models[small].d_model: 16 is not divisible by n_heads, 3"),
 }

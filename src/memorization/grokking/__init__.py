@@ -1,0 +1,1 @@
+"""Modular arithmetic, from memorizing to generalizing, seen in the spectrum of training."""

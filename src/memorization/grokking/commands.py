@@ -1,0 +1,79 @@
+"""Commands of the family: a run's fingerprints in the layout of the research code that it re-implements."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from memorization.files import read_arrays, read_made_by, read_table
+from memorization.grokking.spectra import FINGERPRINT
+from memorization.grokking.spectral_figures import eigenvalues_figure
+from memorization.plotting import save
+
+PLOTTING = {"panel_width": 4.0, "panel_height": 4.0, "font_size": 9, "dpi": 200}
+
+
+def add(subparsers: argparse._SubParsersAction) -> None:
+    """Register the commands of the family."""
+    parser = subparsers.add_parser(
+        "export-fingerprints",
+        help="write a grokking run's fingerprints and spectrum as single files",
+        description="Write config.json, probe_indices.npy, steps.npy, snapshot_tXXXXXX.npy (a quantile vector a "
+        "step), eigenvalues.npy and spectrum.png/pdf of a run into DIR.",
+    )
+    parser.add_argument("run_name", metavar="RUN", help="a condition and a seed, such as wd_1/seed0")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="made where it is not there; must be empty")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="the folder results of a run (%(default)s)"
+    )
+    parser.set_defaults(run=lambda options: export_fingerprints(options.run_name, options.folder, options.results))
+
+
+def export_fingerprints(run: str, folder: Path, results: Path = Path("results")) -> None:
+    """Write a run's embedded fingerprints and its spectrum in the source's layout.
+
+    Parameters
+    ----------
+    run : ``<condition>/seed<seed>``
+    folder : gets config.json (the parameters that made them), probe_indices.npy (rows of the table of equations),
+        steps.npy (T,), snapshot_tXXXXXX.npy (q,) a step, eigenvalues.npy (m,) complex, spectrum.png and .pdf
+    results : the workflow's, with the run's embedding and spectrum
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such run, or its embedding or spectrum was not made.
+    FileExistsError
+        If the folder holds something already.
+    """
+    paths = {
+        stage: results / "grokking" / stage / f"{run}.{ending}"
+        for stage, ending in (("trajectories", "npz"), ("embeddings", "npz"), ("spectra", "parquet"))
+    }
+    for path in paths.values():
+        if not path.is_file():
+            made = sorted((results / "grokking/spectra").glob("*/*.parquet"))
+            there = ", ".join(f"{each.parent.name}/{each.stem}" for each in made)
+            raise FileNotFoundError(f"{path}: no such file; runs with a spectrum: {there or 'none'}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder}: not an empty folder")
+    trajectory, embedding = read_arrays(str(paths["trajectories"])), read_arrays(str(paths["embeddings"]))
+    made_by, spectra = read_made_by(paths["spectra"]), read_table(str(paths["spectra"]))
+    settings = read_made_by(paths["embeddings"])["params"]["embedding"]
+    own = spectra[spectra["data"] == FINGERPRINT]
+    eigenvalues = (own["real"] + 1j * own["imag"]).to_numpy()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(made_by, indent=1, sort_keys=True) + "\n")
+    arrays = {
+        "probe_indices": trajectory[f"probe_{settings['probe_split']}"],
+        "steps": embedding["steps"],
+        "eigenvalues": eigenvalues,
+    }
+    for step, snapshot in zip(embedding["steps"], embedding["snapshots"], strict=True):
+        arrays[f"snapshot_t{step:06d}"] = snapshot
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    figures = {ending: str(folder / f"spectrum.{ending}") for ending in ("png", "pdf")}
+    save(eigenvalues_figure(eigenvalues, run, PLOTTING), figures, PLOTTING, made_by)
+    print(f"{len(embedding['steps'])} snapshots of {run} in {folder}")

@@ -1,0 +1,237 @@
+"""Figures of training: accuracies, the fingerprint, residuals and perturbations."""
+
+from collections.abc import Mapping
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from memorization.plotting import CHANCE, grid, style
+from memorization.statistics import over_seeds
+
+SPLITS = {"train": "training", "val": "validation"}
+CROSSINGS = {  # marks of the first step at 99%
+    "memorized_step": {"color": "0.45", "linestyle": ":", "linewidth": 0.9},
+    "generalized_step": {"color": "0.45", "linestyle": "--", "linewidth": 0.9},
+}
+CROSSING_LABELS = {"memorized_step": "99% of training right", "generalized_step": "99% of validation right"}
+
+
+def accuracy_figure(history: pd.DataFrame, *, conditions: list[str], plotting: dict) -> Figure:
+    """Accuracy on training and validation equations against steps, a panel a condition.
+
+    Thin lines are seeds, thick lines their mean as far as all seeds go, bands 95% t intervals over seeds.
+
+    Parameters
+    ----------
+    history : rows of ``grokking_history``
+    conditions : of the panels, from left to right
+    plotting : the configuration's ``style`` and ``grokking_accuracy``
+    """
+    with style(plotting):
+        figure = grid(1, len(conditions), plotting, legend_height=0.3)
+        axes = figure.subplots(1, len(conditions), squeeze=False, sharex=True, sharey=True)[0]
+        colours = sns.color_palette(plotting["palette"], len(SPLITS))
+        for ax, condition in zip(axes, conditions, strict=True):
+            part = history[(history["condition"] == condition) & (history["step"] > 0)]
+            for colour, split in zip(colours, SPLITS, strict=True):
+                _seeds_and_mean(ax, part, f"accuracy_{split}", colour)
+            ax.axhline(part["chance"].iloc[0], **CHANCE)
+            ax.set(xscale="log", ylim=(-0.02, 1.02), title=condition, xlabel="optimizer step")
+        axes[0].set(ylabel="accuracy")
+        axes[0].set_xlim(*plotting["step"])
+        handles = [
+            Line2D([], [], color=colour, linewidth=1.6, label=label)
+            for colour, label in zip(colours, SPLITS.values(), strict=True)
+        ]
+        handles.append(Line2D([], [], **CHANCE, label="chance, 1/p"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def fingerprint_figure(
+    embeddings: Mapping[str, Mapping[str, np.ndarray]],
+    transitions: pd.DataFrame,
+    reading: str,
+    probe_split: str,
+    plotting: dict,
+) -> Figure:
+    """Quantiles of the probe's readings against steps, a panel a run.
+
+    Parameters
+    ----------
+    embeddings : by the panel's title, ``steps`` (T,), ``quantiles`` (q,), ``snapshots`` (T, q)
+    transitions : the rows of ``grokking_transitions`` of these runs, in their order
+    reading, probe_split : what was read, on which split
+    plotting : the configuration's ``style`` and ``grokking_fingerprint``
+    """
+    labels = {
+        "log_prob": "log-probability of the\nanswer (nats)",
+        "logits": "logit of\nthe answer",
+        "hidden": "norm of the\nhidden state",
+    }
+    with style(plotting):
+        figure = grid(1, len(embeddings), plotting, legend_height=0.3)
+        axes = figure.subplots(1, len(embeddings), squeeze=False, sharex=True, sharey=True)[0]
+        colormap = matplotlib.colormaps[plotting["palette"]]
+        levels = next(iter(embeddings.values()))["quantiles"]
+        norm = Normalize(levels[0], levels[-1])
+        reached = (run for _, run in transitions.iterrows())
+        for ax, (title, embedding), run in zip(axes, embeddings.items(), reached, strict=True):
+            for level, course in zip(levels, embedding["snapshots"].T, strict=True):
+                ax.plot(embedding["steps"], course, color=colormap(0.95 * norm(level)), linewidth=0.6, rasterized=True)
+            _mark_crossings(ax, run.to_frame().T)
+            if reading == "log_prob":
+                ax.axhline(np.log(run["chance"]), **CHANCE | {"zorder": 3, "color": "black"})
+            ax.set(title=title, xlabel="optimizer step")
+        axes[0].set_ylabel(f"{labels[reading]}, {SPLITS[probe_split]} probe")
+        figure.colorbar(ScalarMappable(norm, colormap), ax=list(axes), label="quantile over the probe", pad=0.01)
+        handles = _crossing_handles()
+        if reading == "log_prob":
+            handles.append(Line2D([], [], **CHANCE | {"color": "black"}, label="a guess, −ln p"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def residual_figure(
+    residuals: pd.DataFrame, transitions: pd.DataFrame, *, conditions: list[str], plotting: dict
+) -> Figure:
+    """What Hankel-DMD leaves of a stretch of training, relative and absolute, against the stretch's last step.
+
+    Parameters
+    ----------
+    residuals, transitions : rows of ``grokking_residuals`` and ``grokking_transitions``
+    conditions : of the columns
+    plotting : the configuration's ``style`` and ``grokking_residual``
+    """
+    rows = {
+        "residual": "residual of Hankel-DMD\n(share of the norm)",
+        "unexplained": "residual of Hankel-DMD\n(root mean square, unit\nof the readings)",
+    }
+    with style(plotting):
+        figure = grid(2, len(conditions), plotting, legend_height=0.3)
+        axes = figure.subplots(2, len(conditions), squeeze=False, sharex=True, sharey="row")
+        for column, condition in zip(axes.T, conditions, strict=True):
+            part = residuals[residuals["condition"] == condition]
+            seeds = sorted(part["seed"].unique())
+            colours = dict(zip(seeds, sns.color_palette(plotting["palette"], len(seeds)), strict=True))
+            for ax, value in zip(column, rows, strict=True):
+                for seed, course in part.groupby("seed"):
+                    ax.plot(course["step"], course[value], color=colours[seed], linewidth=0.9)
+                    own = transitions[(transitions["condition"] == condition) & (transitions["seed"] == seed)]
+                    _mark_crossings(ax, own, color=colours[seed])
+                ax.set_yscale("log")
+            column[0].set_title(condition)
+            column[1].set_xlabel("optimizer step")
+        for ax, (value, label) in zip(axes[:, 0], rows.items(), strict=True):
+            ax.set_ylabel(label)
+            ax.set_ylim(*plotting[value])
+        figure.legend(handles=_crossing_handles(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def perturbation_figure(table: pd.DataFrame, *, conditions: list[str], plotting: dict) -> Figure:
+    """How far trainings from perturbed weights drift from their references, and what it does to generalizing.
+
+    Two rows of panels a condition: weights, readings, quantiles; growth, steps to 99% of validation, legend. Thin
+    lines are seeds, thick lines their geometric mean.
+
+    Parameters
+    ----------
+    table : rows of ``grokking_perturbation``
+    conditions : in their order; those that were not perturbed have no panels
+    plotting : the configuration's ``style`` and ``grokking_perturbation``
+    """
+    conditions = [name for name in conditions if (table["condition"] == name).any()]
+    names = list(dict.fromkeys(table["perturbation"]))
+    colours = dict(zip(names, matplotlib.colormaps[plotting["palette"]](np.linspace(0, 0.85, len(names))), strict=True))
+    courses = {
+        "weight_distance": "distance of the weights,\n‖w′ − w‖ / ‖w‖",
+        "rms_change": "change of the probe's readings\n(root mean square)",
+        "fingerprint_distance": "change of their quantiles\n(root mean square)",
+    }
+    with style(plotting):
+        figure = grid(2 * len(conditions), 3, plotting)
+        panels = figure.subplots(2 * len(conditions), 3, squeeze=False)
+        for n, condition in enumerate(conditions):
+            part = table[table["condition"] == condition]
+            for ax, (value, label) in zip(panels[2 * n], courses.items(), strict=True):
+                for name in names:
+                    _drift(ax, part[part["perturbation"] == name], value, colours[name])
+                scale = "log" if ax.lines else "linear"  # where nothing moved there is nothing to scale
+                ax.set(xscale=scale, yscale=scale, xlabel="optimizer step", ylabel=label)
+            panels[2 * n, 1].set_title(condition)
+            growth, reached, legend = panels[2 * n + 1]
+            for name in names:
+                own = part[(part["perturbation"] == name) & part["growth_rate"].notna()]
+                for _, seed in own.groupby("seed"):
+                    growth.plot(seed["step"], 1000 * seed["growth_rate"], color=colours[name], alpha=0.4, linewidth=0.6)
+                mean = own[_everywhere(own)].groupby("step")["growth_rate"].mean()
+                growth.plot(mean.index, 1000 * mean, color=colours[name], linewidth=1.6)
+            growth.axhline(0, **CHANCE)
+            growth.set(xlabel="optimizer step", ylabel="growth of the change\n(per 1000 steps)")
+            _reached(reached, part, names, colours)
+            legend.axis("off")
+            handles = [Line2D([], [], color=colours[name], linewidth=1.6, label=name) for name in names]
+            handles.append(Line2D([], [], color="black", marker="_", linestyle="", markersize=9, label="unperturbed"))
+            legend.legend(handles=handles, loc="center left")
+    return figure
+
+
+def _seeds_and_mean(ax: Axes, part: pd.DataFrame, value: str, colour) -> None:
+    for _, seed in part.groupby("seed"):
+        ax.plot(seed["step"], seed[value], color=colour, alpha=0.45, linewidth=0.6)
+    mean = over_seeds(part[_everywhere(part)], ["step"], value)
+    ax.plot(mean["step"], mean["mean"], color=colour, linewidth=1.6)
+    ax.fill_between(mean["step"], mean["low"], mean["high"], color=colour, alpha=0.15, linewidth=0)
+
+
+def _drift(ax: Axes, part: pd.DataFrame, value: str, colour) -> None:
+    part = part[(part["step"] > 0) & (part[value] > 0)]
+    if part.empty:
+        return
+    for _, seed in part.groupby("seed"):
+        ax.plot(seed["step"], seed[value], color=colour, alpha=0.4, linewidth=0.6)
+    logs = part[_everywhere(part)].assign(log=lambda rows: np.log(rows[value]))
+    mean = np.exp(logs.groupby("step")["log"].mean())
+    ax.plot(mean.index, mean, color=colour, linewidth=1.6)
+
+
+def _reached(ax: Axes, part: pd.DataFrame, names: list[str], colours: dict) -> None:
+    """When each seed generalized, perturbed (points) and not (bars); those that did not within the run stand above."""
+    last = part["step"].max()
+    runs = part.drop_duplicates(["perturbation", "seed"])
+    for place, name in enumerate(names):
+        own = runs[runs["perturbation"] == name].sort_values("seed")
+        x = place + np.linspace(-0.2, 0.2, len(own)) if len(own) > 1 else np.array([place])
+        reached = own["generalized_step"].to_numpy()
+        ax.plot(x, own["reference_generalized_step"], "_", color="black", markersize=9)
+        ax.plot(x, reached, "o", color=colours[name], markersize=4)
+        missed = np.isnan(reached)
+        if missed.any():
+            ax.plot(x[missed], np.full(missed.sum(), last), "^", color=colours[name], markersize=5, clip_on=False)
+    ax.set(xticks=range(len(names)), xlim=(-0.5, len(names) - 0.5))
+    ax.set_xticklabels(names, rotation=35, ha="right", rotation_mode="anchor")
+    ax.set_ylabel(f"step of 99% validation\n(▲: not by {last})")
+
+
+def _everywhere(part: pd.DataFrame) -> pd.Series:
+    """The rows of steps that all seeds have: (rows,) bool."""
+    return part.groupby("step")["seed"].transform("size") == part["seed"].nunique()
+
+
+def _mark_crossings(ax: Axes, runs: pd.DataFrame, **look) -> None:
+    for _, run in runs.iterrows():
+        for crossing, line in CROSSINGS.items():
+            if not pd.isna(run[crossing]):
+                ax.axvline(run[crossing], **line | look)
+
+
+def _crossing_handles() -> list[Line2D]:
+    return [Line2D([], [], **line, label=CROSSING_LABELS[name]) for name, line in CROSSINGS.items()]

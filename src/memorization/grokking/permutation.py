@@ -1,0 +1,131 @@
+"""Whether spectra differ between conditions: permutation tests, and the smallest p that they can reach."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from math import factorial, prod
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+EXACT = 20_000  # arrangements up to which all are looked at
+DRAWS = 9_999  # of them otherwise
+
+
+def label_permutation_test(distances: np.ndarray, labels: Sequence[str], rng: np.random.Generator) -> dict:
+    """Are runs of one label nearer to each other than to those of others?
+
+    The statistic is the mean distance across labels less that within. Runs are what is independent, so labels
+    are permuted over whole runs. All arrangements are looked at where they are few, ``DRAWS`` random ones otherwise.
+
+    Parameters
+    ----------
+    distances : (n, n), symmetric
+    labels : (n,), of at least two kinds, one of which stands twice
+
+    Returns
+    -------
+    ``within`` and ``across``, mean distances; ``ratio`` of the second to the first; ``statistic``; ``p``, the share
+    of arrangements whose statistic is as large; ``smallest_p`` that the test can reach; ``arrangements`` looked at.
+
+    Raises
+    ------
+    ValueError
+        If there is no pair within a label, or none across.
+    """
+    labels = np.asarray(labels)
+    within, across = _means(distances, labels)
+    if np.isnan(within) or np.isnan(across):
+        raise ValueError("labels: a permutation test needs two runs of one label and two labels")
+    count = arrangement_count(labels)
+    if count <= EXACT:
+        arrangements = list(arrangements_of(labels))
+        others = np.array([_statistic(distances, each) for each in arrangements])
+        p = (others >= across - within - 1e-12).mean()
+        smallest, looked_at = 1 / count, count
+    else:
+        others = np.array([_statistic(distances, rng.permutation(labels)) for _ in range(DRAWS)])
+        p = (1 + (others >= across - within - 1e-12).sum()) / (1 + DRAWS)
+        smallest, looked_at = 1 / (1 + DRAWS), DRAWS
+    return {
+        "within": within,
+        "across": across,
+        "ratio": across / within if within else np.inf,
+        "statistic": across - within,
+        "p": float(p),
+        "smallest_p": smallest,
+        "arrangements": looked_at,
+    }
+
+
+def arrangement_count(labels: Sequence[str]) -> int:
+    """How many ways to group the runs there are, labels of equally many runs being interchangeable."""
+    sizes = Counter(Counter(labels).values())
+    ways = factorial(len(labels)) // prod(factorial(size) ** count for size, count in sizes.items())
+    return ways // prod(factorial(count) for count in sizes.values())
+
+
+def arrangements_of(labels: Sequence[str]) -> Iterator[np.ndarray]:
+    """Every grouping of the runs into groups of the labels' sizes, once: (n,) of group numbers."""
+    sizes = sorted(Counter(labels).values(), reverse=True)
+    n = len(labels)
+
+    def fill(groups: np.ndarray, left: list[int]) -> Iterator[np.ndarray]:
+        if not left:
+            yield groups
+            return
+        free = np.flatnonzero(groups < 0)
+        for size in sorted(set(left), reverse=True):  # the first free run is in a group of one of the sizes
+            rest = list(left)
+            rest.remove(size)
+            for others in combinations(free[1:], size - 1):
+                filled = groups.copy()
+                filled[[free[0], *others]] = n - len(left)
+                yield from fill(filled, rest)
+
+    return fill(np.full(n, -1), sizes)
+
+
+def swap_test(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> dict:
+    """How one spectrum's moduli lie above another's, against swaps of matched eigenvalues. Descriptive only.
+
+    Eigenvalues of one decomposition are not independent, so its p is no error rate. Matched by the least total
+    distance, conjugates go together: a pair and what it is matched to are swapped as one.
+
+    Parameters
+    ----------
+    a, b : eigenvalues
+
+    Returns
+    -------
+    ``difference``, the mean of |a| - |b| over matched eigenvalues; ``p``, two-sided; ``smallest_p``; ``units``, the
+    groups that are swapped.
+    """
+    rows, columns = linear_sum_assignment(np.abs(np.subtract.outer(a, b)))
+    a, b = a[rows], b[columns]
+    unit = np.arange(len(a))
+    for values in (a, b):
+        for i, value in enumerate(values):
+            partner = int(np.abs(values - value.conj()).argmin())
+            if values[partner] == value.conj():
+                unit[unit == unit[partner]] = unit[i]
+    differences = np.array([(np.abs(a) - np.abs(b))[unit == each].sum() for each in np.unique(unit)]) / len(a)
+    n = len(differences)
+    if 2**n <= EXACT:
+        signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+    else:
+        signs = np.concatenate([np.ones((1, n)), rng.choice([-1, 1], (DRAWS, n))])
+    observed = differences.sum()
+    p = (np.abs(signs @ differences) >= abs(observed) - 1e-12).mean()
+    return {"difference": observed, "p": float(p), "smallest_p": 2 / len(signs), "units": n}
+
+
+def _means(distances: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    i, j = np.triu_indices(len(labels), 1)
+    same, values = labels[i] == labels[j], distances[i, j]
+    return tuple(float(part.mean()) if len(part) else np.nan for part in (values[same], values[~same]))
+
+
+def _statistic(distances: np.ndarray, labels: np.ndarray) -> float:
+    within, across = _means(distances, labels)
+    return across - within
