@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from command_line import ROOT, command, environment, snakemake
 
-STEPS = 60
-TRAININGS = {  # a family joins by naming a training of the smoke configuration, as far as it goes there or further
-    "zipf": f"medium/seed0/step{STEPS}",
-    "associative_memory": f"heads_2/seed0/step{STEPS}",
+TRAININGS = {  # a family joins by naming a training of the smoke configuration, of 60 steps or more: condition, file
+    "zipf": ("medium", "seed0/step60"),
+    "associative_memory": ("heads_2", "seed0/step60"),
+    "grokking": ("wd_1", "seed0"),
 }
 FAULTS = {  # what a sitecustomize.py does to the process that trains
     "killed while writing": """
         import os, signal
         real = os.replace
         def replace(part, path):
-            os.kill(os.getpid(), signal.SIGKILL) if str(path).endswith("step60.safetensors") else real(part, path)
+            os.kill(os.getpid(), signal.SIGKILL) if str(path).endswith("TARGET") else real(part, path)
         os.replace = replace
     """,
     "out of memory": """
@@ -42,10 +42,10 @@ FAULTS = {  # what a sitecustomize.py does to the process that trains
         loop.run = lambda step, *rest: real(lambda n: step(n) * (float("nan") if n >= 40 else 1), *rest)
     """,
 }
-SAID = {
-    "killed while writing": ("log", None),
-    "out of memory": ("log", "OutOfMemoryError: out of memory in batch 40"),
-    "not a number": ("log", r"TrainingError: step 4\d: the loss is nan"),
+SAID = {  # at the end of the log, and by Snakemake
+    "killed while writing": None,
+    "out of memory": r"OutOfMemoryError: out of memory in batch 40",
+    "not a number": r"TrainingError: step 4\d: the loss is nan",
 }
 
 
@@ -54,9 +54,8 @@ class Run:
 
     def __init__(self, family: str, folder: Path):
         self.family, self.folder = family, folder
-        training = TRAININGS[family]
+        training = "/".join(TRAININGS[family])
         self.target = f"results/{family}/trajectories/{training}.npz"
-        self.checkpoint = folder / f"results/{family}/checkpoints/{training}.safetensors"
         self.log = folder / f"logs/{family}/train/{training}.log"
 
     def arguments(self) -> list[str]:
@@ -78,7 +77,7 @@ class Run:
 
     def broken(self, folder: Path, fault: str) -> str:
         """Run with a fault in the process that trains; what is printed."""
-        body = "\n".join(line[8:] for line in FAULTS[fault].splitlines())
+        body = "\n".join(line[8:] for line in FAULTS[fault].splitlines()).replace("TARGET", self.target)
         (folder / "sitecustomize.py").write_text(
             "import sys\nif any(part.endswith('train.py') for part in sys.orig_argv):\n    "
             + body.replace("\n", "\n    ")
@@ -91,10 +90,11 @@ class Run:
         return result.stderr
 
     def results(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in (self.folder / self.target, self.checkpoint)}
+        made = sorted((self.folder / "results").rglob("*.*"))
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in made}
 
     def unfinished(self) -> list[Path]:
-        return list(self.checkpoint.parent.glob("*.unfinished"))
+        return list(self.folder.rglob("*.unfinished"))
 
 
 @pytest.fixture(scope="module", params=TRAININGS)
@@ -109,26 +109,25 @@ def test_a_training_that_fails_says_why_keeps_its_last_good_state_and_ends_in_th
     run = Run(unbroken.family, tmp_path / "broken")
     printed = run.broken(tmp_path, fault)
     assert not (run.folder / run.target).exists()
-    assert not run.checkpoint.exists()
     assert not list(run.folder.rglob("*.part")) or fault == "killed while writing"
     assert run.unfinished()
     log = run.log.read_text()
-    condition, seed, _ = TRAININGS[run.family].split("/")
-    assert f"condition={condition} seed={seed.removeprefix('seed')}" in log
-    if SAID[fault][1]:
-        assert re.search(SAID[fault][1], log.splitlines()[-1])
-        assert re.search(SAID[fault][1], printed)  # show-failed-logs
+    assert f"condition={TRAININGS[run.family][0]} seed=0" in log.splitlines()[0]
+    if SAID[fault]:
+        assert re.search(SAID[fault], log.splitlines()[-1])
+        assert re.search(SAID[fault], printed)  # show-failed-logs
     run.again()
     going_on = re.search(r"going on after step (\d+)", run.log.read_text())
-    assert 0 < int(going_on[1]) < (STEPS if fault == "killed while writing" else 40)
+    assert 0 < int(going_on[1]) < (1000 if fault == "killed while writing" else 40)
     assert run.results() == unbroken.results()
     assert not run.unfinished()
     assert not list(run.folder.rglob("*.part"))
 
 
 def test_a_full_disk_leaves_nothing_half_written(unbroken, tmp_path):
-    """The kernel refuses to write on, as on a full disk, somewhere inside of the checkpoint."""
-    run, size = Run(unbroken.family, tmp_path / "broken"), len(unbroken.checkpoint.read_bytes())
+    """The kernel refuses to write on, as on a full disk, somewhere inside of the largest result."""
+    run = Run(unbroken.family, tmp_path / "broken")
+    size = max(len(content) for content in unbroken.results().values())
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -145,7 +144,7 @@ def test_a_full_disk_leaves_nothing_half_written(unbroken, tmp_path):
     )
     assert result.returncode == 1
     assert "File too large" in run.log.read_text()
-    assert not run.checkpoint.exists()
+    assert not (run.folder / run.target).exists()
     assert not list((run.folder / "results").rglob("*.part"))
     run.again()
     assert run.results() == unbroken.results()
@@ -171,7 +170,8 @@ def test_damaged_inputs_are_refused_by_name_and_made_again_where_they_were_delet
     (run.folder / run.target).unlink()
     for given in (run.folder / f"results/{run.family}").glob("*/*/*.npz"):
         whole = given.read_bytes()
-        for damage in (whole[: len(whole) // 2], whole[:-200] + bytes([whole[-200] ^ 255]) + whole[-199:]):
+        half = len(whole) // 2
+        for damage in (whole[:half], whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]):
             given.write_bytes(damage)
             printed = snakemake(*run.arguments(), root=ROOT, check=False)
             assert printed.endswith("exit 1")
