@@ -25,3 +25,9 @@ rule all:
     input:
         rules.zipf.input,
         rules.associative_memory.input,
+
+
+# Jobs refuse to run other code than was planned here.
+export_planned_code(
+    {rule.name: dict(rule.params.items()) for rule in workflow.rules}, workflow.is_main_process
+)

@@ -14,6 +14,7 @@ from memorization.configuration import (
     export_environment,
     figure_settings,
 )
+from memorization.plan import export_planned_code
 from memorization.provenance import canonical, code_digest
 from memorization.zipf.conditions import ZipfConditions
 
