@@ -19,7 +19,9 @@ def test_code_as_it_was_planned_may_run():
 
 def test_code_that_was_edited_is_refused_in_one_line():
     export_planned_code(PARAMS, first=True)
-    with pytest.raises(CodeChanged, match=r"^train: its code was edited .*aaaaaaaaaaaa, now bbbbbbbbbbbb.*run the same"):
+    with pytest.raises(
+        CodeChanged, match=r"^train: its code was edited .*aaaaaaaaaaaa, now bbbbbbbbbbbb.*run the same"
+    ):
         check_planned_code("train", "bbbbbbbbbbbb")
 
 

@@ -76,6 +76,12 @@ class Slurm:
         """The numbers of the jobs that wait or run."""
         return self.run("squeue", "--noheader", "--format=%i").split()
 
+    def cancel(self, jobs: list[str]) -> None:
+        """Cancel jobs, and wait until they have ended."""
+        if jobs:
+            self.run("scancel", *jobs)
+            until(lambda: not {*jobs} & {*self.jobs()}, 30, lambda: f"jobs {jobs} do not end")
+
     @contextmanager
     def holding_jobs(self) -> Iterator[None]:
         """No job starts within; those that were submitted start at the end."""
