@@ -14,4 +14,4 @@ rule device:
     shell:
         "echo $CUDA_VISIBLE_DEVICES > device{wildcards.number}.told;"
         " timeout 60 sh -c 'until [ -s device1.told ] && [ -s device2.told ]; do sleep 0.1; done';"
-        " mv device{wildcards.number}.told {output}"
+        " cp device{wildcards.number}.told {output}"

@@ -37,7 +37,7 @@ def both(cluster, one_seed, tmp_path_factory):
         return [*FIGURES.values(), *SMOKE, one_seed, "--directory", str(directory)]
 
     snakemake(*arguments(both.local), "--cores", "2", root=cluster.root)
-    without_accounting = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "10")
+    without_accounting = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3")
     printed = cluster.snakemake(*arguments(both.slurm), *without_accounting, profile="slurm")
     assert printed.endswith("exit 0"), printed
     return both
