@@ -27,3 +27,9 @@ rule all:
         rules.zipf.input,
         rules.associative_memory.input,
         rules.grokking.input,
+
+
+# Jobs refuse to run other code than was planned here.
+export_planned_code(
+    {rule.name: dict(rule.params.items()) for rule in workflow.rules}, workflow.is_main_process
+)

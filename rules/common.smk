@@ -17,6 +17,7 @@ from memorization.configuration import (
     names,
     seeds,
 )
+from memorization.plan import export_planned_code
 from memorization.provenance import canonical, code_digest
 from memorization.zipf.conditions import ZipfConditions
 

@@ -40,6 +40,16 @@ def snakemake(*arguments: str, root: Path, check: bool = True) -> str:
     return result.stdout if check else f"{result.stdout}\nexit {result.returncode}"
 
 
+def ended(process: subprocess.Popen, seconds: float = 240) -> str:
+    """What a process prints until it ends, and its exit status; it is killed if it has not by then."""
+    try:
+        printed, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        printed, _ = process.communicate()
+    return f"{printed}\nexit {process.returncode}"
+
+
 def environment() -> dict[str, str]:
     """This process's, without the package's path: a checkout must find its own."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import __main__
 from memorization.files import read_made_by, write_arrays, write_table
+from memorization.plan import check_planned_code
 from memorization.provenance import canonical, code_digest
 
 PACKAGES = ("numpy", "torch", "pandas", "pyarrow", "safetensors", "matplotlib", "seaborn")
@@ -29,6 +30,7 @@ class Job:
         self.progress = snakemake.config["progress"]  # how it runs, not what it makes: no parameter
         self.device = snakemake.config["device"]  # as asked for, until the script settles on one
         self.code = code_digest(__main__.__file__)
+        check_planned_code(self.rule, self.code)
 
     def settings(self, name: str):
         """A parameter that was handed on in canonical form."""

@@ -1,0 +1,45 @@
+import pytest
+
+from memorization.plan import VARIABLE, CodeChanged, check_planned_code, export_planned_code
+
+PARAMS = {"train": {"code": "aaaaaaaaaaaa", "condition": "{}"}, "draw": {"code": "bbbbbbbbbbbb"}, "all": {}}
+
+
+@pytest.fixture(autouse=True)
+def not_planned(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "{}")  # monkeypatch puts back what stood there, whatever a test exports
+    monkeypatch.delenv(VARIABLE)
+
+
+def test_code_as_it_was_planned_may_run():
+    export_planned_code(PARAMS, first=True)
+    check_planned_code("train", "aaaaaaaaaaaa")
+    check_planned_code("draw", "bbbbbbbbbbbb")
+
+
+def test_code_that_was_edited_is_refused_in_one_line():
+    export_planned_code(PARAMS, first=True)
+    with pytest.raises(
+        CodeChanged, match=r"^train: its code was edited .*aaaaaaaaaaaa, now bbbbbbbbbbbb.*run the same"
+    ):
+        check_planned_code("train", "bbbbbbbbbbbb")
+
+
+def test_a_job_keeps_the_plan_of_the_process_that_made_it():
+    export_planned_code(PARAMS, first=True)
+    export_planned_code({"train": {"code": "cccccccccccc"}}, first=False)
+    check_planned_code("train", "aaaaaaaaaaaa")
+    export_planned_code({"train": {"code": "cccccccccccc"}}, first=True)
+    check_planned_code("train", "cccccccccccc")
+
+
+@pytest.mark.parametrize("rule", ["all", "unknown"])
+def test_a_rule_that_was_not_planned_is_refused(rule):
+    export_planned_code(PARAMS, first=True)
+    with pytest.raises(CodeChanged, match=f"^{rule}: this job was not told"):
+        check_planned_code(rule, "aaaaaaaaaaaa")
+
+
+def test_an_environment_that_was_not_handed_on_is_named():
+    with pytest.raises(CodeChanged, match=f"{VARIABLE} did not reach it"):
+        check_planned_code("train", "aaaaaaaaaaaa")

@@ -1,0 +1,59 @@
+"""The FLOPs of docs/cluster.md are counted from shapes: held to what torch counts as it computes."""
+
+import sys
+
+import pytest
+import torch
+import yaml
+from command_line import ROOT
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.append(str(ROOT / "benchmarks"))
+
+import study_size
+
+DATA = {"count": 300, "length": 48, "exponent": 0}
+TRANSFORMER = {"n_layers": 3, "n_heads": 2, "d_model": 32, "init_std": 0.02, "positions": "learned"}
+MEMORY = {"n_heads": 4, "memory_size": 20000, "eta": 1, "epsilon": 1e-6, "n_units": 64, "init_std": 0.1}
+# 2 a parameter and token counts embeddings and biases as multiplied: a few percent of a model as small as this one
+MODELS = {
+    "decoder": ("zipf", TRANSFORMER | {"architecture": "decoder"}, 0.1),
+    "one layer": ("zipf", TRANSFORMER | {"n_layers": 1, "architecture": "one_layer_attention"}, 0.15),
+    "queue": ("associative_memory", MEMORY | {"form": "queue"}, 0.05),
+    "linear readout": ("associative_memory", MEMORY | {"form": "linear_readout"}, 0.05),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_forward_pass_takes_what_torch_counts(name):
+    family, condition, tolerance = MODELS[name]
+    _, build, forward = study_size.FAMILIES[family]
+    model, batch = build(condition, DATA["length"]), 64
+    sequences = torch.randint(0, 2, (DATA["count"], DATA["length"]))
+    if family == "associative_memory":
+        model.append(sequences)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        (model if family == "zipf" else model.log_probabilities)(sequences[:batch])
+    assert batch * forward(condition, DATA) == pytest.approx(counter.get_total_flops(), rel=tolerance)
+
+
+def test_a_backward_pass_takes_twice_as_much():
+    model = study_size.transformer.build(TRANSFORMER | {"architecture": "decoder"}, DATA["length"])
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        logits = model(torch.randint(0, 2, (8, DATA["length"])))
+        forward = counter.get_total_flops()
+        logits.sum().backward()
+    assert counter.get_total_flops() / forward == pytest.approx(3, rel=0.1)
+
+
+def test_draws_hold_as_many_distinct_sequences_as_they_do_on_average():
+    assert study_size.distinct({"count": 2, "exponent": 0}, 2) == pytest.approx(1.5)
+    assert study_size.distinct({"count": 1000, "exponent": 0}, 10**6) == pytest.approx(1000)
+
+
+def test_the_page_tells_the_sizes_of_the_paper_as_they_are_now():
+    config, paper = (yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("config", "paper"))
+    page = (ROOT / "docs/cluster.md").read_text()
+    for row in study_size.table(config, paper):
+        assert study_size.line(row) in page, row["condition"]
