@@ -12,6 +12,7 @@ from one_node_slurm import until
 FIGURES = {
     "zipf": "results/figures/zipf_loss_small.pdf",
     "associative_memory": "results/figures/associative_memory_loss_heads_1.pdf",
+    "grokking": "results/figures/grokking_accuracy.pdf",
 }
 SMOKE = ("--configfile", "config/smoke.yaml")
 SEQUENCES = "results/zipf/sequences/smoke/seed0.npz"
