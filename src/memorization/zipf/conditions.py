@@ -15,6 +15,10 @@ class ZipfConditions(Conditions):
     def settings(self, name: str) -> dict:
         return {"freeze": "none"} | super().settings(name)
 
+    def training_memory(self, name: str) -> int:
+        """Megabytes that training takes: each of its processes records all losses."""
+        return self.run_memory(name) * self.condition(name)["gpus"]
+
     def check(self) -> None:
         super().check()
         for name in self.models:
