@@ -77,7 +77,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 with SnakemakeApi(OutputSettings(dryrun=True)) as api:
     workflow = api.workflow(
-        resource_settings=ResourceSettings(cores=1, resources={resources}),
+        resource_settings=ResourceSettings(cores=4, resources={resources}),
         config_settings=ConfigSettings(config={config}),
         snakefile=Path("Snakefile"),
         workdir=Path({folder!r}),
@@ -101,7 +101,7 @@ def test_training_asks_for_its_gpus_where_it_must_have_them(tmp_path, device, li
     then = """
     dag = api._workflow_api._workflow.dag
     (job,) = [job for job in dag.jobs if job.rule.name == "zipf_train"]
-    print(job.resources["gpu"], job.rule.resources["_cores"](None), dag.workflow.resource_scopes.is_local("gpu"))
+    print(job.resources["gpu"], job.threads, dag.workflow.resource_scopes.is_local("gpu"))
 """
     config = {"device": device, "zipf": {"defaults": {"gpus": 2}}}
     target = "results/zipf/trajectories/small/seed0/step9.npz"

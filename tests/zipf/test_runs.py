@@ -157,7 +157,7 @@ def is_running(pid):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes outlive the job that started them")
 def test_a_killed_job_takes_its_processes_along_and_ends_like_an_unbroken_one(arguments, tmp_path, capfd):
-    broken, unbroken = arguments(2, "broken", step=200, every=0), arguments(2, "unbroken", step=200)
+    broken, unbroken = arguments(2, "broken", step=120, every=0), arguments(2, "unbroken", step=120)
     job = subprocess.Popen([sys.executable, "-c", JOB, json.dumps(broken)], stdout=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while not Path(broken["unfinished"]).exists() and time.monotonic() < until:
@@ -171,7 +171,7 @@ def test_a_killed_job_takes_its_processes_along_and_ends_like_an_unbroken_one(ar
         time.sleep(0.05)
     assert not any(map(is_running, started))
     at = int(read_tensors(broken["unfinished"])["step"])
-    assert 0 < at < 200
+    assert 0 < at < 120
     capfd.readouterr()
     state, trajectory = train_run(**broken | {"progress": unbroken["progress"]})
     assert f"going on after step {at}, from" in capfd.readouterr().out
