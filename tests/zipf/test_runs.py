@@ -96,9 +96,7 @@ leave()
 
 
 @pytest.mark.parametrize(("count", "size", "freeze"), [(3, 2, "none"), (COUNT, 30, "all_but_mlp")])
-def test_in_float64_they_agree_to_rounding_even_where_one_has_no_sequence(
-    tmp_path, monkeypatch, count, size, freeze
-):
+def test_in_float64_they_agree_to_rounding_even_where_one_has_no_sequence(tmp_path, monkeypatch, count, size, freeze):
     (tmp_path / "trained.py").write_text(TRAINED)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     p, condition = zipf_probabilities(count, 1.0), CONDITION | {"freeze": freeze}
