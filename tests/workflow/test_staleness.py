@@ -88,8 +88,8 @@ def test_what_is_frozen_at_a_switch_trains_from_the_switch_on_alone(study, tmp_p
 
 
 def test_what_says_how_a_job_runs_makes_nothing_stale(study, tmp_path):
-    how = "device: cpu\ngpu_share: 2\nprogress: {report_seconds: 1, checkpoint_seconds: 1}\nzipf: {defaults: {runtime: 7}}"
-    assert study.planned(overlay(tmp_path, how)) == {}
+    how = ["device: cpu", "gpu_share: 2", "progress: {report_seconds: 1, checkpoint_seconds: 1}"]
+    assert study.planned(overlay(tmp_path, "\n".join([*how, "zipf: {defaults: {runtime: 7}}"]))) == {}
 
 
 def test_what_changes_rounding_trains_again(study, tmp_path):
