@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -88,6 +89,30 @@ def test_a_killed_process_frees_its_slot(machine):
     assert waiting.poll() is None
     holders[0].kill()
     assert ended(waiting)[1] == taken[0]
+
+
+HAND_ON = """
+import subprocess, sys
+from memorization.training.slots import held, take_slots
+take_slots()
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], pass_fds=held(), stdout=sys.stderr)
+print(child.pid)
+"""
+
+
+def test_a_slot_is_held_as_long_as_a_process_that_computes_there(machine):
+    holder = machine(seconds=600)
+    assert "took" in [holder.stdout.readline() for _ in range(2)][1]
+    gone = subprocess.run([sys.executable, "-c", HAND_ON], stdout=subprocess.PIPE, text=True, check=True)
+    child = int(gone.stdout.splitlines()[-1])
+    try:
+        waiting = machine(seconds=0)
+        assert waiting.stdout.readline().startswith("waiting for 1 of 2 GPUs")
+        time.sleep(0.2)
+        assert waiting.poll() is None
+    finally:
+        os.kill(child, signal.SIGKILL)
+    assert ended(waiting)[1] == ["GPU-B"]
 
 
 def test_several_gpus_are_taken_at_once_or_not_at_all(machine):

@@ -15,16 +15,16 @@ class ZipfConditions(Conditions):
     def settings(self, name: str) -> dict:
         return {"freeze": "none"} | super().settings(name)
 
-    def training_memory(self, name: str) -> int:
-        """Megabytes that training takes: each of its processes records all losses."""
-        return self.run_memory(name) * self.condition(name)["gpus"]
-
     def check(self) -> None:
         super().check()
         for name in self.models:
             self._check_model(name)
         for comparison in self.section["comparisons"]:
             self.check_models(comparison["conditions"], f"comparisons[{comparison['name']}].conditions")
+
+    def training_memory(self, name: str) -> int:
+        """Megabytes that training takes: each of its processes records all losses."""
+        return self.run_memory(name) * self.condition(name)["gpus"]
 
     def _check_model(self, name: str) -> None:
         where, model = f"zipf.models[{name}]", self.condition(name)
