@@ -1,7 +1,7 @@
 # Each target does all of its set-up: it makes .venv and installs into it what requirements.lock says.
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: zipf all test report bench
+.PHONY: zipf all test report bench bench-gpu
 
 zipf: .venv/installed
 	$(BIN)/snakemake --cores all results/figures/zipf_loss.pdf
@@ -23,6 +23,9 @@ test: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/run.py
+
+bench-gpu: .venv/installed
+	$(BIN)/python benchmarks/gpu.py
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "memorization needs Python 3.11 or later: make PYTHON=python3.11 …")'

@@ -8,7 +8,6 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -17,11 +16,11 @@ import associative_memory_step
 import dmd
 import grokking_step
 import zipf_step
+from page import machine, write
 
 ROWS = [*zipf_step.ROWS, *associative_memory_step.ROWS, *grokking_step.ROWS, *dmd.ROWS]
 CURVES = [associative_memory_step.curve]
 REPEATS = 7
-PAGE = Path(__file__).parents[1] / "docs/performance.md"
 HEAD = """# Performance
 
 Written by `make bench`: ratios of times in one process on one thread, medians of {repeats} runs of either side,
@@ -57,16 +56,9 @@ def main() -> None:
             failed.append(what)
     head = HEAD.format(repeats=REPEATS, python=platform.python_version(), machine=machine())
     curves = [curve(milliseconds) for curve in CURVES]
-    PAGE.write_text("\n\n".join([head + "\n".join(lines), *curves]) + "\n")
+    write(ratios="\n\n".join([head + "\n".join(lines), *curves]))
     if failed:
         raise SystemExit(f"below what is wanted: {', '.join(failed)}")
-
-
-def machine() -> str:
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return f"{names[0]}, {len(names)} cores" if names else platform.processor()
 
 
 if __name__ == "__main__":

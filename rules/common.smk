@@ -38,7 +38,13 @@ except ConfigurationError as error:
     raise WorkflowError(str(error))
 
 SCRIPTS = f"{workflow.basedir}/workflow/scripts"
-GPU = 1 if config["device"] == "cuda" else 0
+# What training asks for a GPU: with auto, where the command line says how many there are.
+GPU = int(config["device"] == "cuda" or (config["device"] == "auto" and "gpu" in workflow.global_resources))
+
+
+# On a cluster each job has the GPUs that it asks for: --resources gpu=2 is about this machine alone.
+resource_scopes:
+    gpu="local",
 
 
 wildcard_constraints:

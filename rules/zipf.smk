@@ -34,11 +34,11 @@ rule zipf_train:
         "logs/zipf/train/{condition}/seed{seed}/step{step}.timing.tsv"
     conda:
         "../envs/training.yaml"
-    threads: 1
+    threads: lambda wildcards: ZIPF.condition(wildcards.condition)["gpus"]
     resources:
-        mem_mb=lambda wildcards: ZIPF.run_memory(wildcards.condition),
+        mem_mb=lambda wildcards: ZIPF.training_memory(wildcards.condition),
         runtime=lambda wildcards: ZIPF.condition(wildcards.condition)["runtime"],
-        gpu=GPU,
+        gpu=lambda wildcards: GPU * ZIPF.condition(wildcards.condition)["gpus"],
     params:
         condition=lambda wildcards: canonical(ZIPF.settings(wildcards.condition)),
         evaluation=canonical(ZIPF.section["evaluation"]),

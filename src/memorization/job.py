@@ -29,6 +29,7 @@ class Job:
         self.rule, self.threads, self.params = snakemake.rule, snakemake.threads, dict(snakemake.params.items())
         self.progress = snakemake.config["progress"]  # how it runs, not what it makes: no parameter
         self.device = snakemake.config["device"]  # as asked for, until the script settles on one
+        self.gpu_share = snakemake.config["gpu_share"]
         self.code = code_digest(__main__.__file__)
         check_planned_code(self.rule, self.code)
 

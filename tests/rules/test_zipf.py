@@ -64,6 +64,21 @@ def evaluations(tmp_path):
     return given
 
 
+def test_training_in_two_processes_writes_once_and_says_so(run_rule, sequences, tmp_path):
+    config = {"device": "cpu", "zipf": {"defaults": {"gpus": 2, "precision": "bfloat16"}}}
+    path = run_rule("zipf_train", TRAJECTORY, {SEQUENCES: sequences}, config=config)
+    trajectory = read_arrays(path)
+    assert trajectory["presentations"][trajectory["step"] == 40].sum() == 40 * 64
+    condition = read_made_by(path)["params"]["condition"]
+    assert (condition["gpus"], condition["precision"]) == (2, "bfloat16")
+    checkpoint = tmp_path / "results/zipf/checkpoints/medium/seed0/step40.safetensors"
+    assert read_tensors(checkpoint)["step"] == 40
+    assert not list(checkpoint.parent.glob("*.unfinished"))
+    log = (tmp_path / "logs/zipf/train/medium/seed0/step40.log").read_text()
+    assert log.count("step 40/40  loss") == 1
+    assert "going on after step 40" in log
+
+
 def test_training_learns_and_says_what_made_it(run_rule, sequences, tmp_path):
     path = run_rule("zipf_train", TRAJECTORY, {SEQUENCES: sequences})
     trajectory = read_arrays(path)

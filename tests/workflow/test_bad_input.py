@@ -28,6 +28,20 @@ BAD = {
         {"zipf": {"switches": [SWITCH | {"kind": "forget", "at": list(range(1, 60))}]}},
         "zipf.datasets[smoke].length: 12 bits cannot tell 4800 sequences in 60 sets of zipf.switches[late] apart",
     ),
+    "unknown precision": (
+        {"zipf": {"defaults": {"precision": "float16"}}},
+        "zipf.defaults.precision: 'float16' is not allowed; allowed: float32, bfloat16",
+    ),
+    "no GPU": ({"zipf": {"defaults": {"gpus": 0}}}, "zipf.defaults.gpus: 0 is less than the minimum of 1"),
+    "no share": ({"gpu_share": 0}, "gpu_share: 0 is less than the minimum of 1"),
+    "a memory on GPUs": (
+        {"associative_memory": {"defaults": {"gpus": 2}}},
+        "associative_memory.defaults.gpus: unknown key; allowed: batch_size, dataset, ",
+    ),
+    "a rough memory": (
+        {"associative_memory": {"models": [{"name": "heads_1", "precision": "bfloat16"}]}},
+        "associative_memory.models[heads_1].precision: 'bfloat16' is not allowed; allowed: float32",
+    ),
     "no memory": (
         {"associative_memory": {"defaults": {"memory_size": 0}}},
         "associative_memory.defaults.memory_size: 0 is less than the minimum of 1",

@@ -77,7 +77,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 with SnakemakeApi(OutputSettings(dryrun=True)) as api:
     workflow = api.workflow(
-        resource_settings=ResourceSettings(cores=1),
+        resource_settings=ResourceSettings(cores=4, resources={resources}),
         config_settings=ConfigSettings(config={config}),
         snakefile=Path("Snakefile"),
         workdir=Path({folder!r}),
@@ -89,18 +89,24 @@ with SnakemakeApi(OutputSettings(dryrun=True)) as api:
 
 def test_reading_the_workflow_imports_no_torch(tmp_path):
     then = 'print("torch" in sys.modules, "memorization.zipf.conditions" in sys.modules)'
-    code = READ.format(config={}, folder=str(tmp_path), targets={"zipf"}, then=then)
+    code = READ.format(config={}, resources={}, folder=str(tmp_path), targets={"zipf"}, then=then)
     assert in_a_new_process(code).splitlines()[-1] == "False True"
 
 
-@pytest.mark.parametrize(("device", "gpus"), [("auto", 0), ("cpu", 0), ("cuda", 1)])
-def test_training_asks_for_a_gpu_where_it_must_have_one(tmp_path, device, gpus):
-    then = (
-        'print([job.resources["gpu"] for job in api._workflow_api._workflow.dag.jobs if job.rule.name == "zipf_train"])'
-    )
+@pytest.mark.parametrize(
+    ("device", "limit", "gpus"),
+    [("auto", {}, 0), ("auto", {"gpu": 4}, 2), ("cpu", {"gpu": 4}, 0), ("cuda", {}, 2), ("cuda", {"gpu": 4}, 2)],
+)
+def test_training_asks_for_its_gpus_where_it_must_have_them(tmp_path, device, limit, gpus):
+    then = """
+    dag = api._workflow_api._workflow.dag
+    (job,) = [job for job in dag.jobs if job.rule.name == "zipf_train"]
+    print(job.resources["gpu"], job.threads, dag.workflow.resource_scopes.is_local("gpu"))
+"""
+    config = {"device": device, "zipf": {"defaults": {"gpus": 2}}}
     target = "results/zipf/trajectories/small/seed0/step9.npz"
-    code = READ.format(config={"device": device}, folder=str(tmp_path), targets={target}, then=then)
-    assert in_a_new_process(code).splitlines()[-1] == f"[{gpus}]"
+    code = READ.format(config=config, resources=limit, folder=str(tmp_path), targets={target}, then=then)
+    assert in_a_new_process(code).splitlines()[-1] == f"{gpus} 2 True"
 
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])

@@ -88,8 +88,13 @@ def test_what_is_frozen_at_a_switch_trains_from_the_switch_on_alone(study, tmp_p
 
 
 def test_what_says_how_a_job_runs_makes_nothing_stale(study, tmp_path):
-    how = "device: cpu\nprogress: {report_seconds: 1, checkpoint_seconds: 1}\nzipf: {defaults: {runtime: 7}}"
-    assert study.planned(overlay(tmp_path, how)) == {}
+    how = ["device: cpu", "gpu_share: 2", "progress: {report_seconds: 1, checkpoint_seconds: 1}"]
+    assert study.planned(overlay(tmp_path, "\n".join([*how, "zipf: {defaults: {runtime: 7}}"]))) == {}
+
+
+def test_what_changes_rounding_trains_again(study, tmp_path):
+    for key in ("precision: bfloat16", "gpus: 2"):
+        assert study.planned(overlay(tmp_path, f"zipf: {{defaults: {{{key}}}}}"))["zipf_train"] == 14
 
 
 def test_one_number_of_one_condition_trains_that_condition(study, tmp_path):

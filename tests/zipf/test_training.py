@@ -25,7 +25,7 @@ from memorization.zipf.training import Transformer, evaluate, negative_log_likel
 
 CONDITION = {
     "architecture": "decoder", "n_layers": 1, "n_heads": 2, "d_model": 16, "positions": "learned",
-    "init_std": 0.1, "learning_rate": 1e-2, "freeze": "none",
+    "init_std": 0.1, "learning_rate": 1e-2, "freeze": "none", "precision": "float32",
 }  # fmt: skip
 COUNT, LENGTH, BATCH = 20, 10, 32
 
@@ -54,7 +54,7 @@ def test_distinct_sequences_weighted_have_the_gradient_of_the_plain_batch():
     gradients = torch.autograd.grad(expected, list(model.parameters()))
     ranks, counts = np.unique(batches.ranks(1), return_counts=True)
     assert len(ranks) < BATCH
-    loss = weighted_loss(model, torch.from_numpy(sequences[ranks]), torch.from_numpy(counts))
+    loss = weighted_loss(model, torch.from_numpy(sequences[ranks]), torch.from_numpy(counts / BATCH))
     assert abs(loss - expected) < 1e-12
     for ours, plain_gradient in zip(torch.autograd.grad(loss, list(model.parameters())), gradients, strict=True):
         assert (ours - plain_gradient).abs().max() < 1e-12
@@ -165,6 +165,18 @@ def test_the_default_medium_memorizes_as_the_literature_has_it(tmp_path):
     assert end.loc[end["rank"] >= 100, "suffix_accuracy"].mean() >= 0.95
     assert 0 <= p @ (end["loss"] - end["floor"]) <= 0.05
     assert unique_prefix_length(sequences).max() < laptop["length"]
+
+
+def test_bfloat16_learns_the_same_each_time_with_weights_and_losses_in_float32(tmp_path):
+    def trained(precision):
+        return run(tmp_path, steps=60, condition=CONDITION | {"precision": precision})
+
+    (state, one), (again, _), (_, float32) = (trained(each) for each in ("bfloat16", "bfloat16", "float32"))
+    assert all(torch.equal(tensor, again[name]) for name, tensor in state.items())
+    assert state["model.head.weight"].dtype == torch.float32
+    assert one["weighted_loss"][-1] < one["weighted_loss"][0] - 0.1
+    assert one["weighted_loss"][0] == float32["weighted_loss"][0]  # recorded in float32, before a step is made
+    assert 0 < abs(one["weighted_loss"][-1] - float32["weighted_loss"][-1]) < 0.02
 
 
 @pytest.mark.parametrize("architecture", ["decoder", "one_layer_attention"])

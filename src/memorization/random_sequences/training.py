@@ -40,6 +40,7 @@ def train(
     unfinished: Unfinished,
     report_seconds: float,
     begin: Mapping[str, Tensor] | None = None,
+    keep_last: bool = False,
 ) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
     """Train on the last of ``sets`` and record the losses of all of them at log-spaced steps.
 
@@ -54,6 +55,7 @@ def train(
         where ``begin`` is given, else the last
     unfinished, report_seconds : its checkpoint, its progress
     begin : the state that the training on the set before ended with, at a switch; None from the beginning
+    keep_last : whether the last step has a checkpoint too, for another process to go on from
 
     Returns
     -------
@@ -90,6 +92,8 @@ def train(
         training.restore(kept)
         print(f"going on after step {done}, from {unfinished.path}", flush=True)
     run(step, done, last, unfinished, lambda n: training.state(n), report_seconds)
+    if keep_last:
+        unfinished.save(training.state(last))
     return training.final_state(last), training.recorded
 
 

@@ -28,6 +28,10 @@ class ZipfConditions(Conditions):
         for comparison in self.section["comparisons"]:
             self.check_models(comparison["conditions"], f"comparisons[{comparison['name']}].conditions")
 
+    def training_memory(self, name: str) -> int:
+        """Megabytes that training takes: each of its processes records all losses."""
+        return self.run_memory(name) * self.condition(name)["gpus"]
+
     def _check_model(self, name: str) -> None:
         where, model = f"zipf.models[{name}]", self.condition(name)
         if model["d_model"] % model["n_heads"]:

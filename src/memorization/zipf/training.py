@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memorization.training.checkpoints import restore, training_state
-from memorization.training.devices import seed_torch
+from memorization.training.devices import autocast, seed_torch
+from memorization.training.distributed import averaging, processes, share, total
 from memorization.training.freezing import freeze
 from memorization.zipf.models import build, frozen, with_bos
 
@@ -20,7 +21,7 @@ class Transformer:
 
     Parameters
     ----------
-    condition : architecture, n_layers, n_heads, d_model, positions, init_std, learning_rate, freeze
+    condition : architecture, n_layers, n_heads, d_model, positions, init_std, learning_rate, freeze, precision
     length : of the sequences, in bits
     seed : of the initial weights, the same for conditions of one architecture and size
     device : where it runs
@@ -31,15 +32,18 @@ class Transformer:
         self.model, self.device = build(condition, length).to(device), device
         freeze(self.model, frozen(self.model, condition["freeze"]))
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=condition["learning_rate"], fused=True)
+        self.averaging, self.precision = averaging(self.model), condition["precision"]
 
     def step(self, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
-        distinct, counts = np.unique(ranks, return_counts=True)
-        batch, counts = (torch.from_numpy(each).to(self.device) for each in (sequences[distinct], counts))
-        loss = weighted_loss(self.model, batch, counts)
+        distinct, counts = share(*np.unique(ranks, return_counts=True))
+        weights = counts / len(ranks)
+        batch, weights = (torch.from_numpy(each).to(self.device) for each in (sequences[distinct], weights))
+        with autocast(self.device, self.precision):
+            loss = weighted_loss(self.averaging, batch, weights)
         self.optimizer.zero_grad()
-        loss.backward()
+        (loss * processes()).backward()  # the mean over processes of these gradients is that of the whole batch
         self.optimizer.step()
-        return loss.detach()
+        return total(loss.detach())
 
     def loss(self, sequences: np.ndarray) -> np.ndarray:
         return evaluate(self.model, torch.from_numpy(sequences).to(self.device))
@@ -57,22 +61,23 @@ def negative_log_likelihood(model: nn.Module, sequences: Tensor) -> Tensor:
     return F.cross_entropy(logits.transpose(1, 2), sequences.long(), reduction="none")
 
 
-def weighted_loss(model: nn.Module, sequences: Tensor, counts: Tensor) -> Tensor:
-    """Mean loss of a batch in which each of the (distinct) sequences stands ``counts`` times.
+def weighted_loss(model: nn.Module, sequences: Tensor, weights: Tensor) -> Tensor:
+    """Loss of a batch in which each of the (distinct) sequences has a weight.
 
-    The same value and gradient as the batch written out, at the cost of its distinct sequences.
+    Weighted by its share of the batch, the same value and gradient as the mean over the batch written out, at the
+    cost of its distinct sequences.
 
     Parameters
     ----------
     sequences : (distinct, length) of 0 and 1
-    counts : (distinct,) integers
+    weights : (distinct,), of a whole batch summing to one
 
     Returns
     -------
     Scalar, nats per bit.
     """
     loss = negative_log_likelihood(model, sequences).mean(dim=1)
-    return loss @ (counts / counts.sum()).to(loss.dtype)
+    return loss @ weights.to(loss.dtype)
 
 
 @torch.no_grad()

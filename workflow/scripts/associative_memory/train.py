@@ -8,7 +8,7 @@ from memorization.training.checkpoints import Unfinished, read_tensors, write_te
 from memorization.training.devices import set_up
 
 with job(snakemake) as this:
-    this.device = set_up(this.device, this.threads)
+    this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
     condition, (sets, probabilities) = this.settings("condition"), read_sets(this.input.sequences)
     learner = Memory(condition, sets.shape[2], this.seed, this.device)
     unfinished = Unfinished(this.unfinished(this.output.checkpoint), this.progress["checkpoint_seconds"])

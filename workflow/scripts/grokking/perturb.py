@@ -9,7 +9,7 @@ from memorization.training.checkpoints import Unfinished, read_tensors
 from memorization.training.devices import set_up
 
 with job(snakemake) as this:
-    this.device = set_up(this.device, this.threads)
+    this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
     condition, data, until = this.settings("condition"), read_arrays(this.input.equations), this.params["until"]
     fingerprint = this.settings("fingerprint")
     unfinished = Unfinished(this.unfinished(this.output.trajectory), this.progress["checkpoint_seconds"])

@@ -8,7 +8,7 @@ from memorization.zipf.swapping import swap
 from memorization.zipf.training import Transformer
 
 with job(snakemake) as this:
-    this.device = set_up(this.device, this.threads)
+    this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
     condition, (sets, probabilities) = this.settings("condition"), read_sets(this.input.sequences)
     run = {"condition": this.wildcards.condition, "model": condition["architecture"], "seed": this.seed}
     table = swap(

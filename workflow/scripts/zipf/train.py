@@ -1,27 +1,25 @@
 """Rule zipf_train: train a condition's model, recording the loss of its sequences as it goes."""
 
-from memorization.data.sequences import Batches, read_sets
 from memorization.job import job
-from memorization.random_sequences.training import sizes, train
-from memorization.training.checkpoints import Unfinished, read_tensors, write_tensors
+from memorization.training.checkpoints import Unfinished, write_tensors
 from memorization.training.devices import set_up
-from memorization.zipf.training import Transformer
+from memorization.zipf.runs import train_run
 
 with job(snakemake) as this:
-    this.device = set_up(this.device, this.threads)
-    condition, (sets, probabilities) = this.settings("condition"), read_sets(this.input.sequences)
-    learner = Transformer(condition, sets.shape[2], this.seed, this.device)
-    unfinished = Unfinished(this.unfinished(this.output.checkpoint), this.progress["checkpoint_seconds"])
-    state, trajectory = train(
-        learner,
-        sets,
-        Batches(probabilities, condition["batch_size"], condition["dataset"], this.seed),
-        last=int(this.wildcards.step),
+    condition = this.settings("condition")
+    this.device = set_up(this.device, this.threads, condition["gpus"], this.gpu_share)
+    unfinished = this.unfinished(this.output.checkpoint)
+    state, trajectory = train_run(
+        condition=condition,
+        sequences=this.input.sequences,
+        begin=this.input.begin,
+        seed=this.seed,
+        step=int(this.wildcards.step),
         evaluation=this.settings("evaluation"),
         unfinished=unfinished,
-        report_seconds=this.progress["report_seconds"],
-        begin=next(map(read_tensors, this.input.begin), None),
+        progress=this.progress,
+        device=this.device,
     )
     write_tensors(this.output.checkpoint, state, this.made_by)
-    this.write_arrays(trajectory | sizes(learner.model), this.output.trajectory)
-    unfinished.delete()
+    this.write_arrays(trajectory, this.output.trajectory)
+    Unfinished(unfinished, 0).delete()
