@@ -14,10 +14,14 @@ import torch
 import yaml
 from page import PAGE, has_gpus, machine, write
 from snakemake.utils import update_config
+from torch.nn import functional as F
 
 from memorization.associative_memory.conditions import MemoryConditions
 from memorization.associative_memory.training import Memory
 from memorization.data.sequences import Batches, sample_sequences, zipf_probabilities
+from memorization.grokking.conditions import condition as grokking_condition
+from memorization.grokking.conditions import dataset as grokking_dataset
+from memorization.grokking.model import answer_logits, build
 from memorization.models.flops import decoder_training_flops
 from memorization.provenance import ROOT
 from memorization.training.devices import set_up
@@ -82,7 +86,25 @@ def associative_memory(config: dict, device: str, name: str = "heads_10") -> Ite
     yield Case("associative_memory", name, "float32", trains(learner, sequences, batches), None)
 
 
-FAMILIES = (zipf, associative_memory)
+def grokking(config: dict, device: str, name: str = "wd_1") -> Iterator[Case]:
+    """The answer alone, with shared prefixes: less than a decoder's FLOPs, so none are told."""
+    settings = grokking_condition(config["grokking"], name)
+    p = grokking_dataset(config["grokking"], settings["dataset"])["p"]
+    model = build(settings, p).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings["learning_rate"], betas=(0.9, 0.98), fused=True)
+    a, b = torch.randint(0, p, (2, settings["batch_size"]), device=device)
+
+    def step(_: int) -> torch.Tensor:
+        loss = F.cross_entropy(answer_logits(model, a, b), (a + b) % p)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    yield Case("grokking", name, "float32", step, None)
+
+
+FAMILIES = (zipf, associative_memory, grokking)
 
 
 def data(dataset: dict, size: int) -> tuple[np.ndarray, Batches]:

@@ -53,16 +53,21 @@ def test_every_family_has_cases_that_train(monkeypatch):
     update_config(config["zipf"], {"datasets": small, "defaults": defaults, "models": [{"name": "medium"}]})
     memory = {"batch_size": 16, "memory_size": 64}
     update_config(config["associative_memory"], {"datasets": small, "defaults": memory})
-    cases = [*gpu.zipf(config, "cpu", names=("medium",)), *gpu.associative_memory(config, "cpu")]
+    cases = [
+        *gpu.zipf(config, "cpu", names=("medium",)),
+        *gpu.associative_memory(config, "cpu"),
+        *gpu.grokking(config, "cpu"),
+    ]
     rows = [gpu.row(case, "NVIDIA H200", "cpu").strip("| ").split(" | ") for case in cases]
     expected = [
         ("zipf", "medium", "float32"),
         ("zipf", "medium", "bfloat16"),
         ("associative_memory", "heads_10", "float32"),
+        ("grokking", "wd_1", "float32"),
     ]
     assert [tuple(row[:3]) for row in rows] == expected
     assert all(float(row[3]) > 0 for row in rows)
-    assert [row[4] == "—" for row in rows] == [False, False, True]
+    assert [row[4] == "—" for row in rows] == [False, False, True, True]
     assert cases[2].step(3) > 0
 
 
