@@ -155,13 +155,13 @@ def is_running(pid):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes outlive the job that started them")
 def test_a_killed_job_takes_its_processes_along_and_ends_like_an_unbroken_one(arguments, tmp_path, capfd):
-    broken, unbroken = arguments(2, "broken", step=120, every=0), arguments(2, "unbroken", step=120)
+    broken, unbroken = arguments(3, "broken", step=60, every=0), arguments(3, "unbroken", step=60)
     job = subprocess.Popen([sys.executable, "-c", JOB, json.dumps(broken)], stdout=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while not Path(broken["unfinished"]).exists() and time.monotonic() < until:
         time.sleep(0.01)
     started = processes_below(job.pid)
-    assert len(started) == 3  # torchrun and two processes
+    assert len(started) == 4  # torchrun and three processes: sums of two would not depend on their order
     os.kill(job.pid, signal.SIGKILL)
     job.wait()
     until = time.monotonic() + 20
@@ -169,7 +169,7 @@ def test_a_killed_job_takes_its_processes_along_and_ends_like_an_unbroken_one(ar
         time.sleep(0.05)
     assert not any(map(is_running, started))
     at = int(read_tensors(broken["unfinished"])["step"])
-    assert 0 < at < 120
+    assert 0 < at < 60
     capfd.readouterr()
     state, trajectory = train_run(**broken | {"progress": unbroken["progress"]})
     assert f"going on after step {at}, from" in capfd.readouterr().out

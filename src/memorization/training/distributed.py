@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from memorization.training.loop import TrainingError
 from memorization.training.slots import held
 
+LIBC = ctypes.CDLL(None)
 PATIENCE = timedelta(hours=1)  # of a process that waits for another, which may be writing or evaluating
 
 
@@ -98,4 +99,4 @@ def total(value: Tensor) -> Tensor:
 
 def _end_with_parent() -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
