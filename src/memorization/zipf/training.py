@@ -36,14 +36,14 @@ class Transformer:
 
     def step(self, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
         distinct, counts = share(*np.unique(ranks, return_counts=True))
-        weights = counts / len(ranks)
+        weights = counts * processes() / len(ranks)  # the mean over processes of their losses is that of the batch
         batch, weights = (torch.from_numpy(each).to(self.device) for each in (sequences[distinct], weights))
         with autocast(self.device, self.precision):
             loss = weighted_loss(self.averaging, batch, weights)
         self.optimizer.zero_grad()
-        (loss * processes()).backward()  # the mean over processes of these gradients is that of the whole batch
+        loss.backward()
         self.optimizer.step()
-        return total(loss.detach())
+        return total(loss.detach()) / processes()
 
     def loss(self, sequences: np.ndarray) -> np.ndarray:
         return evaluate(self.model, torch.from_numpy(sequences).to(self.device))
