@@ -110,7 +110,7 @@ def test_code_makes_stale_what_runs_it_and_no_more(study, checkout):
     rewrite(package / "zipf/figures.py", "zorder=0", "zorder=-1")
     two = {"zipf": 1, "zipf_comparison_figure": 1, "zipf_swap_figure": 1}
     assert study.planned(root=checkout) == two
-    rewrite(package / "associative_memory/model.py", "self.eta,", "1 * self.eta,")
+    rewrite(package / "associative_memory/model.py", "alpha=self.eta", "alpha=1 * self.eta")
     trained = {"associative_memory_train": 8, "associative_memory_evaluate": 8, "associative_memory_table": 4}
     assert study.planned(root=checkout) == two | trained | MEMORY_FIGURES
     rewrite(package / "random_sequences/measures.py", "nll < np.log(2)", "nll <= np.log(2)")

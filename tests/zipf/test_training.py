@@ -179,6 +179,17 @@ def test_bfloat16_learns_the_same_each_time_with_weights_and_losses_in_float32(t
     assert 0 < abs(one["weighted_loss"][-1] - float32["weighted_loss"][-1]) < 0.02
 
 
+def test_losses_of_bfloat16_are_weighted_in_float32():
+    torch.manual_seed(0)
+    model, bits = build(CONDITION, LENGTH), torch.from_numpy(data()[0][:3])
+    weights = torch.tensor([1 / 3, 1 / 7, 11 / 21])
+    with torch.autocast("cpu", torch.bfloat16):
+        each = negative_log_likelihood(model, bits).mean(dim=1)
+    loss = weighted_loss(model, bits, weights, "bfloat16")
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx((each.double() @ weights.double()).item(), rel=1e-6)
+
+
 @pytest.mark.parametrize("architecture", ["decoder", "one_layer_attention"])
 def test_conditions_of_one_architecture_and_seed_begin_with_the_same_weights(architecture):
     def weights(seed, **change):

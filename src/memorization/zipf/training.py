@@ -36,14 +36,13 @@ class Transformer:
 
     def step(self, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
         distinct, counts = share(*np.unique(ranks, return_counts=True))
-        weights = counts / len(ranks)
+        weights = counts * processes() / len(ranks)  # the mean over processes of their losses is that of the batch
         batch, weights = (torch.from_numpy(each).to(self.device) for each in (sequences[distinct], weights))
-        with autocast(self.device, self.precision):
-            loss = weighted_loss(self.averaging, batch, weights)
+        loss = weighted_loss(self.averaging, batch, weights, self.precision)
         self.optimizer.zero_grad()
-        (loss * processes()).backward()  # the mean over processes of these gradients is that of the whole batch
+        loss.backward()
         self.optimizer.step()
-        return total(loss.detach())
+        return total(loss.detach()) / processes()
 
     def loss(self, sequences: np.ndarray) -> np.ndarray:
         return evaluate(self.model, torch.from_numpy(sequences).to(self.device))
@@ -61,7 +60,7 @@ def negative_log_likelihood(model: nn.Module, sequences: Tensor) -> Tensor:
     return F.cross_entropy(logits.transpose(1, 2), sequences.long(), reduction="none")
 
 
-def weighted_loss(model: nn.Module, sequences: Tensor, weights: Tensor) -> Tensor:
+def weighted_loss(model: nn.Module, sequences: Tensor, weights: Tensor, precision: str = "float32") -> Tensor:
     """Loss of a batch in which each of the (distinct) sequences has a weight.
 
     Weighted by its share of the batch, the same value and gradient as the mean over the batch written out, at the
@@ -71,12 +70,14 @@ def weighted_loss(model: nn.Module, sequences: Tensor, weights: Tensor) -> Tenso
     ----------
     sequences : (distinct, length) of 0 and 1
     weights : (distinct,), of a whole batch summing to one
+    precision : of the model's products, as in ``devices.autocast``; the losses are weighted in their own
 
     Returns
     -------
     Scalar, nats per bit.
     """
-    loss = negative_log_likelihood(model, sequences).mean(dim=1)
+    with autocast(sequences.device.type, precision):
+        loss = negative_log_likelihood(model, sequences).mean(dim=1)
     return loss @ weights.to(loss.dtype)
 
 
