@@ -28,7 +28,7 @@ def changed(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(zipff={}), "zipff: unknown section; allowed: device, .*plotting, progress, zipf"),
+        (lambda c: c.update(zipff={}), "zipff: unknown section; allowed: associative_memory, .*progress, zipf"),
         (lambda c: c.pop("plotting"), "plotting: section missing"),
         (lambda c: c.update(device="gpu"), "device: 'gpu' is not allowed; allowed: auto, cpu, cuda"),
         (lambda c: c["zipf"].update(seed=3), "zipf.seed: unknown key; allowed: comparisons, datasets"),
