@@ -124,7 +124,7 @@ def conda(tmp_path):
     return home
 
 
-def run(home, folder, *arguments):
+def run(home, folder, *arguments, root=ROOT):
     found = environment()
     return subprocess.run(
         command(
@@ -138,7 +138,7 @@ def run(home, folder, *arguments):
             "--directory",
             str(folder),
         ),
-        cwd=ROOT,
+        cwd=root,
         env=found | {"PATH": f"{home / 'bin'}{os.pathsep}{found['PATH']}"},
         capture_output=True,
         text=True,
@@ -146,9 +146,11 @@ def run(home, folder, *arguments):
     )
 
 
-def test_a_rule_runs_in_the_environment_that_it_names(conda, tmp_path):
+def test_a_rule_runs_in_the_environment_that_it_names_with_the_package_of_its_checkout(conda, checkout, tmp_path):
     target = "results/zipf/sequences/smoke/seed0.npz"
-    result = run(conda, tmp_path / "run", target)
+    module = checkout / "src/memorization/data/sequences.py"
+    module.write_text(module.read_text() + "\nOF_THIS_CHECKOUT = True\n")  # a job that finds another is refused
+    result = run(conda, tmp_path / "run", target, root=checkout)
     assert result.returncode == 0, result.stderr
     assert "envs/analysis.yaml" in result.stderr
     made = list((tmp_path / "run/.snakemake/conda").glob("*/conda-meta/history"))
