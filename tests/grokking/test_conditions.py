@@ -1,7 +1,6 @@
-import copy
-
 import pytest
 import yaml
+from sections import changed
 
 from memorization.configuration import ConfigurationError, names
 from memorization.grokking.conditions import (
@@ -18,15 +17,6 @@ from memorization.grokking.conditions import (
 from memorization.provenance import ROOT
 
 SECTION = yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())["grokking"]
-
-
-def changed(path, value):
-    section = copy.deepcopy(SECTION)
-    place = section
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
-    return section
 
 
 def test_a_condition_has_the_defaults_for_what_it_does_not_say():
@@ -57,7 +47,7 @@ def test_the_default_is_the_source_s():
 
 def test_a_split_has_a_seed_of_its_own_or_the_run_s():
     assert split_seed(SECTION, "wd_0", "2") == 0
-    assert split_seed(changed(("datasets", 0, "split_seed"), "run"), "wd_0", "2") == 2
+    assert split_seed(changed(SECTION, ("datasets", 0, "split_seed"), "run"), "wd_0", "2") == 2
     assert "split_seed" not in equations_settings(SECTION, "addition")
 
 
@@ -70,9 +60,9 @@ def test_every_perturbation_of_every_seed_is_a_run():
 
 def test_memory_grows_with_what_is_kept():
     assert 1000 < run_memory(SECTION, "wd_0") < 2000
-    assert run_memory(changed(("defaults", "d_model"), 1024), "wd_0") > 5000
+    assert run_memory(changed(SECTION, ("defaults", "d_model"), 1024), "wd_0") > 5000
     assert 1000 < table_memory(SECTION) < 4000
-    assert table_memory(changed(("seeds",), 20)) > 6000
+    assert table_memory(changed(SECTION, ("seeds",), 20)) > 6000
 
 
 @pytest.mark.parametrize(
@@ -104,7 +94,7 @@ def test_memory_grows_with_what_is_kept():
 )
 def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, message):
     with pytest.raises(ConfigurationError, match=rf"^grokking\.{message}") as error:
-        check(changed(path, value))
+        check(changed(SECTION, path, value))
     assert "\n" not in str(error.value)
 
 
