@@ -62,9 +62,7 @@ def planned(*arguments: str, root: Path) -> dict[str, int]:
 
 
 class Study:
-    """A checkout and the folder of its smoke run, all of ``FAMILIES`` made by the real command line."""
-
-    FAMILIES = ("zipf", "associative_memory")
+    """A checkout and the folder of a smoke run made from it by the real command line."""
 
     def __init__(self, root: Path, folder: Path):
         self.root, self.folder = root, folder
@@ -72,5 +70,7 @@ class Study:
     def arguments(self, *targets: str, overlays: tuple[str, ...] = ()) -> list[str]:
         return [*targets, "--configfile", "config/smoke.yaml", *overlays, "--directory", str(self.folder)]
 
-    def planned(self, *overlays: str, root: Path | None = None) -> dict[str, int]:
-        return planned(*self.arguments(*self.FAMILIES, overlays=overlays), root=root or self.root)
+    def planned(self, *overlays: str, targets: tuple[str, ...] = ("all",), root: Path | None = None) -> dict[str, int]:
+        """How many jobs of each rule are stale, targets themselves not counted."""
+        jobs = planned(*self.arguments(*targets, overlays=overlays), root=root or self.root)
+        return {rule: count for rule, count in jobs.items() if rule not in ("all", *targets)}

@@ -1,6 +1,33 @@
-"""One thread a process, as in every job: tests run beside others."""
+"""One thread a process, as in every job: tests run beside others. And what several test files look at."""
 
+import fcntl
 import os
+from pathlib import Path
+
+import pytest
+from command_line import Study, copy_of_checkout, snakemake
 
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory) -> Study:
+    """The whole smoke workflow, made once for all of pytest's workers: look at it, change nothing."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    study, made = Study(folder / "study/checkout", folder / "study/smoke"), folder / "study_is_made"
+    with (folder / "study.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            copy_of_checkout(study.root)
+            snakemake("--cores", "2", *study.arguments("all"), root=study.root)
+            made.touch()
+    return study
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A checkout of its own, for a test that edits it."""
+    return copy_of_checkout(tmp_path / "checkout")

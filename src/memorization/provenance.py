@@ -22,12 +22,7 @@ def digest(paths: Iterable[Path]) -> str:
     """Digest of what Python sources say: comments, docstrings and layout do not count."""
     total = sha256()
     for path in sorted(paths):
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
-            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            if documented and ast.get_docstring(node) is not None:
-                del node.body[0]
-        total.update(path.name.encode() + b"\0" + ast.unparse(tree).encode() + b"\0")
+        total.update(path.name.encode() + b"\0" + _says(path.read_text()).encode() + b"\0")
     return total.hexdigest()[:12]
 
 
@@ -70,6 +65,16 @@ def generator(*names: str | int) -> np.random.Generator:
     plain = tuple(name if isinstance(name, str) else operator.index(name) for name in names)
     entropy = int.from_bytes(sha256(repr(plain).encode()).digest()[:16])
     return np.random.default_rng(np.random.SeedSequence(entropy))
+
+
+@cache
+def _says(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.unparse(tree)
 
 
 @cache

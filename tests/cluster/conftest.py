@@ -35,10 +35,10 @@ class Cluster:
             ended(process, 0)
             self.slurm.cancel(self.slurm.jobs())
 
-    def snakemake(self, *arguments: str, profile: str = PROFILE) -> str:
-        """What ``snakemake ARGUMENTS --profile PROFILE`` prints, and its exit status."""
+    def snakemake(self, *arguments: str, profile: str = PROFILE, seconds: float = 240) -> str:
+        """What ``snakemake ARGUMENTS --profile PROFILE`` prints within ``seconds``, and its exit status."""
         with self.submitting(*arguments, profile=profile) as process:
-            return ended(process)
+            return ended(process, seconds)
 
 
 @pytest.fixture(scope="session")

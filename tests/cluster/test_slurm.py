@@ -1,19 +1,11 @@
 """The workflow on a real Slurm of one node."""
 
 import shutil
-from types import SimpleNamespace
 
 import pytest
-import yaml
-from command_line import ended, snakemake
+from command_line import Study, ended, snakemake
 from one_node_slurm import until
 
-# By family, a figure that takes its data, a training and an evaluation: a family joins by naming one.
-FIGURES = {
-    "zipf": "results/figures/zipf_loss_small.pdf",
-    "associative_memory": "results/figures/associative_memory_loss_heads_1.pdf",
-    "grokking": "results/figures/grokking_accuracy.pdf",
-}
 SMOKE = ("--configfile", "config/smoke.yaml")
 SEQUENCES = "results/zipf/sequences/smoke/seed0.npz"
 TRAINED = "results/zipf/trajectories/medium/seed0/step1500.npz"
@@ -21,42 +13,20 @@ CHECKPOINT = "results/zipf/checkpoints/medium/seed0/step1500.safetensors"
 LOG = "logs/zipf/train/medium/seed0/step1500.log"
 
 
-@pytest.fixture(scope="module")
-def one_seed(tmp_path_factory):
-    path = tmp_path_factory.mktemp("overlay") / "overlay.yaml"
-    path.write_text(yaml.safe_dump({family: {"seeds": 1} for family in FIGURES}))
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def both(cluster, one_seed, tmp_path_factory):
-    """The same targets made locally, and through Slurm by the users' profile."""
-    folder = tmp_path_factory.mktemp("both")
-    both = SimpleNamespace(local=folder / "local", slurm=folder / "slurm")
-
-    def arguments(directory):
-        return [*FIGURES.values(), *SMOKE, one_seed, "--directory", str(directory)]
-
-    snakemake(*arguments(both.local), "--cores", "2", root=cluster.root)
+def test_the_smoke_workflow_through_slurm_makes_the_same_bytes_as_locally(cluster, study, tmp_path):
+    """By the users' profile, every job of every family a job of Slurm's."""
+    through = Study(cluster.root, tmp_path / "smoke")
     without_accounting = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3")
-    printed = cluster.snakemake(*arguments(both.slurm), *without_accounting, profile="slurm")
+    printed = cluster.snakemake(*through.arguments("all"), *without_accounting, profile="slurm", seconds=1500)
     assert printed.endswith("exit 0"), printed
-    return both
-
-
-def results(folder, family):
-    files = [path for path in folder.glob("results/**/*") if path.is_file()]
-    return {str(path.relative_to(folder)): path for path in files if family in str(path.relative_to(folder))}
-
-
-@pytest.mark.parametrize("family", FIGURES)
-def test_a_family_through_slurm_makes_the_same_bytes_as_locally(both, family):
-    local, slurm = results(both.local, family), results(both.slurm, family)
-    assert FIGURES[family] in local
-    assert len(local) >= 6  # data, a training, an evaluation, a figure in three formats
-    assert slurm.keys() == local.keys()
-    for name, path in slurm.items():
+    made, local = (
+        {path.relative_to(folder): path for path in (folder / "results").rglob("*.*")}
+        for folder in (through.folder, study.folder)
+    )
+    assert made.keys() == local.keys()
+    for name, path in made.items():
         assert path.read_bytes() == local[name].read_bytes(), name
+    assert printed.count("has been submitted with SLURM jobid") == sum(study.planned("--forceall").values())
 
 
 def test_a_failing_job_is_reported_with_its_log(cluster, tmp_path):

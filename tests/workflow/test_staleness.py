@@ -4,13 +4,14 @@ import re
 import shutil
 
 ZIPF_FIGURES = {
-    "zipf": 1, "zipf_curves_figure": 2, "zipf_comparison_figure": 1, "zipf_switch_figure": 1, "zipf_swap_figure": 1,
+    "zipf_curves_figure": 2, "zipf_comparison_figure": 1, "zipf_switch_figure": 1, "zipf_swap_figure": 1,
 }  # fmt: skip
-BESIDE = {"associative_memory": 1, "associative_memory_comparison_figure": 1}  # which shows a model of zipf
+BESIDE = {"associative_memory_comparison_figure": 1}  # which shows a model of zipf
 OF_TABLES = BESIDE | {
     "associative_memory_curves_figure": 2, "associative_memory_heads_figure": 1, "associative_memory_switch_figure": 1,
 }  # fmt: skip
 MEMORY_FIGURES = OF_TABLES | {"associative_memory_attention_figure": 1}
+GROKKING_FIGURES = {"grokking_figure": 5, "grokking_fingerprint_figure": 1}
 
 
 def rewrite(path, old, new):
@@ -67,24 +68,24 @@ def test_a_color_draws_the_figures_that_use_it_and_trains_nothing(study, tmp_pat
     def stale(text):
         return study.planned(overlay(tmp_path, text))
 
-    assert stale("plotting: {style: {dpi: 100}}") == ZIPF_FIGURES | MEMORY_FIGURES
-    assert stale("plotting: {zipf_curves: {palette: magma}}") == {"zipf": 1, "zipf_curves_figure": 2}
-    assert stale("plotting: {zipf_comparison: {palette: deep}}") == {"zipf": 1, "zipf_comparison_figure": 1}
-    assert stale("plotting: {zipf_switch: {step: [1, null]}}") == {"zipf": 1, "zipf_switch_figure": 1}
-    attention = {"associative_memory": 1, "associative_memory_attention_figure": 1}
+    assert stale("plotting: {style: {dpi: 100}}") == ZIPF_FIGURES | MEMORY_FIGURES | GROKKING_FIGURES
+    assert stale("plotting: {zipf_curves: {palette: magma}}") == {"zipf_curves_figure": 2}
+    assert stale("plotting: {zipf_comparison: {palette: deep}}") == {"zipf_comparison_figure": 1}
+    assert stale("plotting: {zipf_switch: {step: [1, null]}}") == {"zipf_switch_figure": 1}
+    attention = {"associative_memory_attention_figure": 1}
     assert stale("plotting: {associative_memory_attention: {palette: viridis}}") == attention
 
 
 def test_panels_in_another_order_are_drawn_again(study, tmp_path):
     panels = overlay(tmp_path, "zipf: {panels: [medium, small, large_rope, large_lr]}")
-    assert study.planned(panels) == {"zipf": 1, "zipf_curves_figure": 2}
+    assert study.planned(panels) == {"zipf_curves_figure": 2}
 
 
 def test_what_is_frozen_at_a_switch_trains_from_the_switch_on_alone(study, tmp_path):
     smoke = (study.root / "config/smoke.yaml").read_text()
     changed = overlay(tmp_path, smoke.replace("freeze: all_but_mlp", "freeze: attention"))
     expected = {"zipf_train": 2, "zipf_evaluate": 2, "zipf_swap": 2, "zipf_table": 5}
-    assert study.planned(changed) == {"zipf": 1, "zipf_switch_figure": 1, "zipf_swap_figure": 1} | expected
+    assert study.planned(changed) == {"zipf_switch_figure": 1, "zipf_swap_figure": 1} | expected
 
 
 def test_what_says_how_a_job_runs_makes_nothing_stale(study, tmp_path):
@@ -101,14 +102,14 @@ def test_one_number_of_one_condition_trains_that_condition(study, tmp_path):
     smoke = (study.root / "config/smoke.yaml").read_text()
     changed = overlay(tmp_path, smoke.replace("learning_rate: 3.0e-4", "learning_rate: 2.0e-4"))
     assert changed
-    expected = {"zipf": 1, "zipf_train": 2, "zipf_evaluate": 2, "zipf_table": 4, "zipf_curves_figure": 2}
+    expected = {"zipf_train": 2, "zipf_evaluate": 2, "zipf_table": 4, "zipf_curves_figure": 2}
     assert study.planned(changed) == expected
 
 
 def test_code_makes_stale_what_runs_it_and_no_more(study, checkout):
     package = checkout / "src/memorization"
     rewrite(package / "zipf/figures.py", "zorder=0", "zorder=-1")
-    two = {"zipf": 1, "zipf_comparison_figure": 1, "zipf_swap_figure": 1}
+    two = {"zipf_comparison_figure": 1, "zipf_swap_figure": 1}
     assert study.planned(root=checkout) == two
     rewrite(package / "associative_memory/model.py", "alpha=self.eta", "alpha=1 * self.eta")
     trained = {"associative_memory_train": 8, "associative_memory_evaluate": 8, "associative_memory_table": 4}
