@@ -29,7 +29,13 @@ rule all:
         rules.grokking.input,
 
 
-# Jobs refuse to run other code than was planned here.
-export_planned_code(
-    {rule.name: dict(rule.params.items()) for rule in workflow.rules}, workflow.is_main_process
-)
+# A job goes by the configuration of the run's first process, and refuses other rules and other code than were planned.
+try:
+    export_plan(
+        config,
+        rules_digest(file.get_path_or_uri(secret_free=False) for file in workflow.included),
+        {rule.name: dict(rule.params.items()) for rule in workflow.rules},
+        workflow.is_main_process,
+    )
+except CodeChanged as error:
+    raise WorkflowError(str(error))

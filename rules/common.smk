@@ -17,11 +17,12 @@ from memorization.configuration import (
     names,
     seeds,
 )
-from memorization.plan import export_planned_code
-from memorization.provenance import canonical, code_digest
+from memorization.plan import CodeChanged, export_plan, planned_configuration
+from memorization.provenance import canonical, code_digest, rules_digest
 from memorization.zipf.conditions import ZipfConditions
 
 export_environment(workflow.basedir)
+config |= planned_configuration(config, workflow.is_main_process)
 
 try:
     check(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from memorization import provenance
-from memorization.provenance import ROOT, canonical, code_digest, digest, generator
+from memorization.provenance import ROOT, canonical, code_digest, digest, generator, rules_digest
 
 SCRIPTS = ROOT.parent / "workflow/scripts"
 
@@ -23,6 +23,29 @@ def test_comments_docstrings_and_layout_do_not_count(source):
     assert source('def f(x):\n    return {"a": -x}\n') != plain
     assert source('def f(x):\n    return {"b": x}\n') != plain
     assert source('class A:\n    """Doc."""\n') == source('class A:\n    """Other."""\n')
+
+
+def test_no_version_of_python_has_a_digest_of_its_own(source):
+    """Pinned: 3.11, 3.12 and 3.13 give this; ``ast.unparse`` and ``ast.dump`` write this source in two ways."""
+    assert source("def f(x: int) -> str:\n    return f\"{x['a'] if 0 else None} {x!r:>8}\"\n") == "df677d376e9c"
+
+
+def test_comments_in_rules_do_not_count(tmp_path):
+    def rules(text):
+        path = tmp_path / "a.smk"
+        path.write_text(text)
+        return rules_digest([str(path)])
+
+    plain = rules('rule a:\n    output: "b"\n    params: code=f("c")\n')
+    assert rules('# why\n\nrule a:\n    output: "b" # here\n\n    params: code=f("c")\n') == plain
+    assert rules('rule a:\n    output: "b"\n    params: code=f("d")\n') != plain
+
+
+def test_rules_count_with_what_they_import(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(provenance, "digest", lambda paths: seen.extend(paths) or "")
+    rules_digest([])
+    assert ROOT / "memorization/provenance.py" in seen
 
 
 def test_a_script_counts_with_all_that_it_imports(tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ Imported when the Snakefile is read: nothing here may import torch.
 import ast
 import json
 import operator
+import sys
+import tokenize
 from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
@@ -19,10 +21,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def digest(paths: Iterable[Path]) -> str:
-    """Digest of what Python sources say: comments, docstrings and layout do not count."""
+    """Digest of what Python sources say, in any version of Python: comments, docstrings and layout do not count."""
     total = sha256()
     for path in sorted(paths):
-        total.update(path.name.encode() + b"\0" + _says(path.read_text()).encode() + b"\0")
+        total.update(path.name.encode() + b"\0" + _says(path.read_text("utf-8")).encode() + b"\0")
     return total.hexdigest()[:12]
 
 
@@ -33,7 +35,7 @@ def code_digest(script: str) -> str:
     Equal exactly when none of that code has changed. Reads sources, runs none of them.
     """
     graph = _imports()
-    modules = imported(ast.parse(Path(script).read_text())) & graph.modules
+    modules = imported(ast.parse(Path(script).read_text("utf-8"))) & graph.modules
     modules = modules.union(*map(graph.find_upstream_modules, modules))
     parents = {name.rsplit(".", depth)[0] for name in modules for depth in range(1, name.count(".") + 1)}
     return digest([Path(script), *map(_source, modules | parents)])
@@ -48,6 +50,21 @@ def imported(tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def rules_digest(snakefiles: Iterable[str]) -> str:
+    """Digest of what makes jobs and their parameters: rule files, and the package's modules that they have imported.
+
+    Comments and empty lines do not count.
+    """
+    total = sha256()
+    for path in sorted(snakefiles):
+        with open(path, encoding="utf-8") as lines:
+            for token in tokenize.generate_tokens(lines.readline):
+                if token.type not in (tokenize.COMMENT, tokenize.NL):
+                    total.update(token.string.encode() + b"\0")
+    modules = [name for name in sys.modules if name.split(".")[0] == PACKAGE]
+    return digest(map(_source, modules)) + total.hexdigest()[:12]
 
 
 def canonical(value) -> str:
@@ -74,7 +91,17 @@ def _says(source: str) -> str:
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and ast.get_docstring(node) is not None:
             del node.body[0]
-    return ast.unparse(tree)
+    return repr(_plain(tree))
+
+
+def _plain(node):
+    """A syntax tree without its empty fields, of which each version of Python has others."""
+    if isinstance(node, list):
+        return [_plain(each) for each in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, _plain(value)) for name, value in ast.iter_fields(node) if value is not None and value != [])
+    return type(node).__name__, *fields
 
 
 @cache

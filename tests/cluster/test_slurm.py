@@ -1,15 +1,19 @@
 """The workflow on a real Slurm of one node."""
 
+import re
 import shutil
 
 import pytest
-from command_line import Study, ended, snakemake
+from command_line import Study, ended, planned, snakemake
 from one_node_slurm import until
+
+from memorization.files import read_arrays
 
 SMOKE = ("--configfile", "config/smoke.yaml")
 SEQUENCES = "results/zipf/sequences/smoke/seed0.npz"
 TRAINED = "results/zipf/trajectories/medium/seed0/step1500.npz"
 CHECKPOINT = "results/zipf/checkpoints/medium/seed0/step1500.safetensors"
+FIGURE = "results/figures/zipf_loss_small.pdf"
 LOG = "logs/zipf/train/medium/seed0/step1500.log"
 
 
@@ -81,17 +85,56 @@ def test_a_training_asks_slurm_for_a_gpu_where_it_must_have_one(cluster, tmp_pat
     assert "TimeLimit=00:30:00" in told
 
 
-def test_a_script_that_was_edited_after_its_job_was_submitted_makes_no_result(cluster, tmp_path):
-    script = cluster.root / "workflow/scripts/random_sequences/sample.py"
-    text = script.read_text()
-    log = tmp_path / SEQUENCES.replace("results", "logs").replace(".npz", ".log")
-    try:
-        with cluster.submitting(SEQUENCES, *SMOKE, "--directory", str(tmp_path), "--retries", "0") as process:
-            with cluster.slurm.holding_jobs():
-                until(cluster.slurm.jobs, 60, lambda: ended(process, 0))
-                script.write_text(text + "\nEDITED = True\n")
-            until(lambda: not cluster.slurm.jobs(), 120, lambda: ended(process, 0))
-    finally:
-        script.write_text(text)
-    assert "CodeChanged: random_sequences: its code was edited after the run was planned" in log.read_text()
+@pytest.fixture
+def submitted(cluster, tmp_path):
+    """What a run prints, and its logs, where a file of the checkout is edited between a job's submission and its start."""
+
+    def submit(path, old, new):
+        text = (cluster.root / path).read_text()
+        assert old in text
+        try:
+            with cluster.submitting(SEQUENCES, *SMOKE, "--directory", str(tmp_path), "--retries", "0") as process:
+                with cluster.slurm.holding_jobs():
+                    until(cluster.slurm.jobs, 60, lambda: ended(process, 0))
+                    (cluster.root / path).write_text(text.replace(old, new, 1))
+                printed = ended(process)
+        finally:
+            (cluster.root / path).write_text(text)
+        logs = [*tmp_path.glob("logs/**/*.log"), *tmp_path.glob(".snakemake/slurm_logs/**/*.log")]
+        return "".join([printed, *(log.read_text() for log in logs)])
+
+    return submit
+
+
+def test_a_script_that_was_edited_after_its_job_was_submitted_makes_no_result(submitted, tmp_path):
+    printed = submitted("workflow/scripts/random_sequences/sample.py", "with job", "EDITED = True\nwith job")
+    assert "CodeChanged: random_sequences: its code was edited after the run was planned" in printed
     assert not (tmp_path / SEQUENCES).exists()
+
+
+def test_rules_that_were_edited_after_their_job_was_submitted_make_no_result(submitted, tmp_path):
+    printed = submitted("rules/common.smk", 'step="[0-9]+"', 'step="[0-9]*"')
+    assert "the rules, or what they import, were edited after the run was planned" in printed
+    assert not (tmp_path / SEQUENCES).exists()
+
+
+def test_a_configuration_that_was_edited_after_submission_changes_nothing_in_the_run(submitted, cluster, tmp_path):
+    submitted("config/smoke.yaml", "count: 80, length: 12", "count: 80, length: 14")
+    assert read_arrays(tmp_path / SEQUENCES)["sequences"].shape == (80, 12)
+    assert planned(SEQUENCES, *SMOKE, "--directory", str(tmp_path), root=cluster.root) == {}
+
+
+def test_jobs_go_in_groups_and_in_arrays_as_the_page_says(cluster, study, tmp_path):
+    """The options of docs/cluster.md, for one condition: 2 seeds and one figure."""
+    through = Study(cluster.root, tmp_path)
+    together = ["--slurm-array-jobs", "random_sequences,zipf_train"]
+    together += ["--groups", "zipf_evaluate=short", "zipf_curves_figure=short"]
+    printed = cluster.snakemake(*through.arguments(FIGURE), *together)
+    assert printed.endswith("exit 0"), printed
+    assert (tmp_path / FIGURE).exists()
+    evaluated = [path.relative_to(tmp_path) for path in tmp_path.glob("results/zipf/evaluations/*/*/*")]
+    assert len(evaluated) == 2 * 4
+    for name in evaluated:
+        assert (tmp_path / name).read_bytes() == (study.folder / name).read_bytes(), name
+    assert "7 of 7 steps (100%) done" in printed
+    assert printed.count("has been submitted with SLURM jobid") < 7
