@@ -1,6 +1,5 @@
 """The workflow on a real Slurm of one node."""
 
-import re
 import shutil
 
 import pytest
@@ -87,7 +86,7 @@ def test_a_training_asks_slurm_for_a_gpu_where_it_must_have_one(cluster, tmp_pat
 
 @pytest.fixture
 def submitted(cluster, tmp_path):
-    """What a run prints, and its logs, where a file of the checkout is edited between a job's submission and its start."""
+    """What a run prints and logs whose checkout is edited between the submission and the start of its job."""
 
     def submit(path, old, new):
         text = (cluster.root / path).read_text()
