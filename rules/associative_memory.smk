@@ -177,7 +177,7 @@ rule associative_memory_switch_figure:
         runtime=10,
     params:
         switches=canonical(MEMORY.section["switches"]),
-        eviction=canonical(MEMORY.evictions),
+        evictions=canonical(MEMORY.evictions),
         plotting=canonical(figure_settings(config["plotting"], "associative_memory_switch")),
         code=code_digest(f"{SCRIPTS}/associative_memory/switch_figure.py"),
     message:
@@ -263,7 +263,7 @@ rule associative_memory_comparison_figure:
     input:
         transformer=lambda wildcards: expand(
             "results/zipf/evaluations/{condition}/seed{seed}/by_sequence.parquet",
-            condition=ZIPF.condition(MEMORY.section["comparison"]["zipf"])["name"],
+            condition=MEMORY.beside(ZIPF),
             seed=ZIPF.seeds,
         ),
         memory=expand(

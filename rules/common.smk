@@ -35,6 +35,9 @@ try:
             "grokking": memorization.grokking.conditions.check,
         },
     )
+    # Families of conditions on random sequences: data sets, models, switches from one set to the next.
+    ZIPF = ZipfConditions(config["zipf"])
+    MEMORY = MemoryConditions(config["associative_memory"])
 except ConfigurationError as error:
     raise WorkflowError(str(error))
 
@@ -56,9 +59,6 @@ wildcard_constraints:
     step="[0-9]+",
 
 
-# Families of conditions on random sequences: data sets, models, switches from one set to the next.
-ZIPF = ZipfConditions(config["zipf"])
-MEMORY = MemoryConditions(config["associative_memory"])
 SEQUENCES = {"zipf": ZIPF, "associative_memory": MEMORY}
 SEQUENCES_FILE = "results/{family}/sequences/{dataset}/seed{seed}"
 

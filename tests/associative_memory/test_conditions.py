@@ -20,6 +20,15 @@ def test_the_configurations_that_stand_are_sound(scale):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
+        (
+            ("heads",),
+            ["heads_4", "eta_1", "heads_16"],
+            "heads: eta_1 and heads_16 have n_heads: 16; allowed: each another",
+        ),
+        (("etas", 0), "linear_readout", "etas: linear_readout is a linear_readout; allowed: conditions of form: queue"),
+        (("etas",), ["eta_1", "other"], "associative_memory.etas: they are on several data sets; allowed: conditions"),
+        (("models", 8, "n_units"), 3, r"models\[other\].n_units: form queue has no n_units; allowed: other keys"),
+        (("models", 7, "eta"), 3, r"models\[linear_readout\].eta: form linear_readout has no eta; allowed: other keys"),
         (("heads", 0), "heads_9", "associative_memory.heads: there is no 'heads_9'"),
         (("etas", 0), "resample", "associative_memory.etas: there is no 'resample'"),
         (("attention", "condition"), "linear_readout", "attention.condition: linear_readout has no map B; allowed"),
@@ -30,7 +39,8 @@ def test_the_configurations_that_stand_are_sound(scale):
     ],
 )
 def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, message):
-    section = changed(SECTION, path, value)
+    other = {"name": "other", "dataset": "uniform", "eta": 3}
+    section = changed(SECTION | {"models": [*SECTION["models"], other]}, path, value)
     with pytest.raises(ConfigurationError, match=message) as error:
         MemoryConditions(section).check()
     assert "\n" not in str(error.value)
@@ -46,5 +56,5 @@ def test_a_form_has_the_settings_that_it_uses_alone():
 
 
 def test_eviction_takes_as_many_steps_as_the_queue_holds_batches():
-    assert CONDITIONS.evictions == 63  # 4000 / 64
-    assert MemoryConditions(SECTION | {"switches": []}).evictions == 0
+    assert CONDITIONS.evictions == {"resample": 63, "forget": 63}  # 4000 / 64
+    assert MemoryConditions(changed(SECTION, ("switches", 0, "model"), "linear_readout")).evictions == {"forget": 63}

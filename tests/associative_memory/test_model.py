@@ -85,6 +85,41 @@ def test_the_queue_holds_what_a_plain_deque_holds_and_survives_its_state():
         assert len(held) == len(stored)
 
 
+@pytest.mark.parametrize("build", [memory, lambda: LinearReadout(LENGTH, HEADS, 5)])
+def test_no_sequences_have_no_losses(build):
+    empty = build()
+    empty.append(sequences(30))
+    assert empty.log_probabilities(sequences(30)[:0]).shape == (0, LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"memory_size": 0}, "memory_size: 0 is less than 1"),
+        ({"eta": -5.0}, "eta: -5.0 is not positive"),
+        ({"epsilon": 0.0}, "epsilon: 0.0 is not between 0 and 1"),
+        ({"epsilon": 1.0}, "epsilon: 1.0 is not between 0 and 1"),
+    ],
+)
+def test_sizes_that_make_no_memory_are_refused_by_name(settings, message):
+    with pytest.raises(ValueError, match=message):
+        memory(**settings)
+
+
+@pytest.mark.parametrize("method", ["append", "log_probabilities"])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (2 * sequences(3) - 1, "their bits are 0 and 1"),
+        (sequences(3)[:, :-1], rf"shape \(3, {LENGTH - 1}\); allowed: \(batch, {LENGTH}\)"),
+        (sequences(3)[0], "allowed: "),
+    ],
+)
+def test_what_are_no_bits_is_refused(method, bad, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(memory(), method)(bad)
+
+
 def test_an_empty_memory_guesses():
     assert memory().log_probabilities(sequences(3)).exp().tolist() == pytest.approx(np.full((3, LENGTH), 0.5))
 

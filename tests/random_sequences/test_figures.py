@@ -119,7 +119,7 @@ def totals():
 
 
 def test_a_switch_is_drawn_from_its_last_on_with_the_first_set_for_comparison():
-    figure = switch_figure(totals(), SWITCHES, SWITCH, marks={"eviction": 7})
+    figure = switch_figure(totals(), SWITCHES, SWITCH, marks={"eviction": {"one": 7}})
     assert [ax.get_title() for ax in figure.axes[:2]] == ["one", "two"]
     assert "accuracy" in figure.axes[0].get_ylabel()
     assert "nats per bit" in figure.axes[2].get_ylabel()
@@ -137,6 +137,7 @@ def test_a_switch_is_drawn_from_its_last_on_with_the_first_set_for_comparison():
     ]
     assert len(chance) == 4
     assert any(np.allclose(line.get_ydata(), 0) for line in figure.axes[2].lines)
-    assert any(np.allclose(line.get_xdata(), 7) for line in figure.axes[0].lines)
+    marked = [any(np.allclose(line.get_xdata(), 7) for line in ax.lines) for ax in figure.axes]
+    assert marked == [True, False, True, False]
     labels = {text.get_text() for text in figure.legends[0].texts}
     assert labels >= {"new set", "set before it", "sets before that", "chance", "Bayes floor", "eviction"}

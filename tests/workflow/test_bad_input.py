@@ -40,7 +40,7 @@ BAD = {
     ),
     "a rough memory": (
         {"associative_memory": {"models": [{"name": "heads_1", "precision": "bfloat16"}]}},
-        "associative_memory.models[heads_1].precision: 'bfloat16' is not allowed; allowed: float32",
+        "associative_memory.models[heads_1].precision: unknown key; allowed: batch_size, dataset, ",
     ),
     "no memory": (
         {"associative_memory": {"defaults": {"memory_size": 0}}},
@@ -103,10 +103,31 @@ def test_the_command_line_says_it_in_one_line_and_fails(tmp_path):
     assert not (tmp_path / "run/results").exists()
 
 
-def test_a_figure_of_an_unknown_condition_is_refused_with_what_there_is(tmp_path):
-    target = "results/figures/zipf_loss_mediun.pdf"
-    arguments = [target, "--cores", "1", "--configfile", "config/smoke.yaml", "--directory", str(tmp_path / "run")]
-    printed = snakemake(*arguments, root=ROOT, check=False)
+@pytest.mark.parametrize(
+    ("target", "config", "message"),
+    [
+        (
+            "results/figures/zipf_loss_mediun.pdf",
+            {},
+            "there is no 'mediun'; allowed: small, medium, large_rope, large_lr",
+        ),
+        (
+            "results/figures/associative_memory_comparison.pdf",
+            {"associative_memory": {"comparison": {"zipf": "matched"}}},
+            "associative_memory.comparison.zipf: there is no 'matched'; allowed: small, medium, ",
+        ),
+        (
+            "results/figures/associative_memory_comparison.pdf",
+            {"zipf": {"datasets": [DATA | {"exponent": 1.5}]}},
+            "heads_1 is on other sequences than small of zipf; allowed: conditions on {",
+        ),
+    ],
+)
+def test_a_figure_of_what_is_not_there_is_refused_with_what_there_is(tmp_path, target, config, message):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(yaml.safe_dump(config))
+    arguments = [target, "--cores", "1", "--configfile", "config/smoke.yaml", str(overlay)]
+    printed = snakemake(*arguments, "--directory", str(tmp_path / "run"), root=ROOT, check=False)
     assert printed.endswith("exit 1")
-    assert "there is no 'mediun'; allowed: small, medium, large_rope, large_lr" in printed
+    assert message in printed
     assert not (tmp_path / "run/results").exists()

@@ -35,6 +35,12 @@ class AssociativeMemory(nn.Module):
     ----------
     attention_logits : (length, n_heads, length); row n weighs the first n bits, the rest is not used
     memory_logits : (n_heads, length)
+
+    Raises
+    ------
+    ValueError
+        If a size is below 1, eta is not positive, or epsilon not between 0 and 1; in its methods, if sequences are no
+        (batch, length) of 0 and 1.
     """
 
     def __init__(
@@ -47,6 +53,11 @@ class AssociativeMemory(nn.Module):
         init_std: float = 0.1,
     ):
         super().__init__()
+        _check_sizes(length=length, n_heads=n_heads, memory_size=memory_size)
+        if not eta > 0:
+            raise ValueError(f"eta: {eta} is not positive")
+        if not 0 < epsilon < 1:
+            raise ValueError(f"epsilon: {epsilon} is not between 0 and 1")
         self.length, self.memory_size, self.eta, self.epsilon = length, memory_size, eta, epsilon
         self.attention_logits = nn.Parameter(init_std * torch.randn(length, n_heads, length))
         self.memory_logits = nn.Parameter(init_std * torch.randn(n_heads, length))
@@ -72,6 +83,7 @@ class AssociativeMemory(nn.Module):
 
     def append(self, sequences: Tensor) -> None:
         """Store (batch, length) of 0 and 1, the first first; the oldest fall out where the queue is full."""
+        _check_bits(sequences, self.length)
         packed = np.packbits(sequences.cpu().numpy().astype(np.uint8), axis=1)[-self.memory_size :]
         start = int(self.stored) + len(sequences) - len(packed)
         places = (start + np.arange(len(packed))) % self.memory_size
@@ -96,6 +108,7 @@ class AssociativeMemory(nn.Module):
 
     def log_probabilities(self, sequences: Tensor) -> Tensor:
         """Of each true bit given those before it: (batch, length) of 0 and 1 -> (batch, length) nats, at most 0."""
+        _check_bits(sequences, self.length)
         stored, counts = self.contents()
         dtype, uniform = self.memory_logits.dtype, math.log(0.5)
         if not len(stored):
@@ -103,7 +116,7 @@ class AssociativeMemory(nn.Module):
         signs, patterns = _signs(sequences, dtype), _signs(stored, dtype) @ self.memory_map.T
         queries = torch.einsum("bi,nhi->nbh", signs, self.attention)
         log_counts = counts.to(dtype).log()
-        step = max(1, SCORES // (len(sequences) * len(stored)))
+        step = max(1, SCORES // max(1, len(sequences) * len(stored)))
         chunks = []
         for n in range(0, self.length, step):
             part = queries[n : n + step]
@@ -134,7 +147,7 @@ def _count_again(memory: AssociativeMemory, _) -> None:
 class LinearReadout(nn.Module):
     """The same queries read by a mixture of logistic units instead of a memory: an interpretation of the second form.
 
-    v_n = A(n) ζ_{<n}, P(next bit = +1) = Σ_m p_m σ(v_n·B_m + c_m) over m = 1 … n_units, p = softmax(w).
+    v_n = A(n) ζ_{≤n}, P(next bit = +1) = Σ_m p_m σ(v_n·B_m + c_m) over m = 1 … n_units, p = softmax(w).
 
     Parameters
     ----------
@@ -145,10 +158,17 @@ class LinearReadout(nn.Module):
     ----------
     attention_logits : (length, n_heads, length), as in ``AssociativeMemory``
     weights, biases, mixture_logits : B (n_units, n_heads), c (n_units,), w (n_units,)
+
+    Raises
+    ------
+    ValueError
+        As ``AssociativeMemory``.
     """
 
     def __init__(self, length: int, n_heads: int, n_units: int, init_std: float = 0.1):
         super().__init__()
+        _check_sizes(length=length, n_heads=n_heads, n_units=n_units)
+        self.length = length
         self.attention_logits = nn.Parameter(init_std * torch.randn(length, n_heads, length))
         self.weights = nn.Parameter(init_std * torch.randn(n_units, n_heads))
         self.biases = nn.Parameter(init_std * torch.randn(n_units))
@@ -164,6 +184,7 @@ class LinearReadout(nn.Module):
 
     def log_probabilities(self, sequences: Tensor) -> Tensor:
         """Of each true bit given those before it: (batch, length) of 0 and 1 -> (batch, length) nats, at most 0."""
+        _check_bits(sequences, self.length)
         signs = _signs(sequences, self.weights.dtype)
         logits = torch.einsum("bi,nhi->bnh", signs, self.attention) @ self.weights.T + self.biases
         units = nn.functional.logsigmoid(signs[..., None] * logits)
@@ -208,3 +229,16 @@ def attention(logits: Tensor) -> Tensor:
 
 def _signs(sequences: Tensor, dtype: torch.dtype) -> Tensor:
     return sequences.to(dtype) * 2 - 1
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name}: {size} is less than 1")
+
+
+def _check_bits(sequences: Tensor, length: int) -> None:
+    if sequences.dim() != 2 or sequences.shape[1] != length:
+        raise ValueError(f"sequences of shape {tuple(sequences.shape)}; allowed: (batch, {length})")
+    if not ((sequences == 0) | (sequences == 1)).all():
+        raise ValueError("sequences: their bits are 0 and 1")

@@ -1,5 +1,7 @@
 """Figures of memorized sequences: single ones against presentations, sets around a switch."""
 
+from collections.abc import Mapping
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -77,7 +79,9 @@ def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], rank
     return figure
 
 
-def switch_figure(table: pd.DataFrame, switches: list[dict], plotting: dict, marks: dict[str, float]) -> Figure:
+def switch_figure(
+    table: pd.DataFrame, switches: list[dict], plotting: dict, marks: Mapping[str, Mapping[str, float]]
+) -> Figure:
     """What a switch does to the set that was learned and to the one that follows, a column a condition.
 
     Against the steps since the last switch: the mean accuracy and loss over the suffix, of the set that is trained
@@ -88,7 +92,7 @@ def switch_figure(table: pd.DataFrame, switches: list[dict], plotting: dict, mar
     table : rows of ``summary`` of the switches and of their models
     switches : the configuration's ``{name, model, at, …}``
     plotting : ``style``, and limits ``step``, ``suffix_loss``
-    marks : steps since the switch that are marked, by what happens then
+    marks : by what happens then, the steps since the switch that are marked, by switch
     """
     rows = [("suffix_accuracy", "accuracy, suffix", 0.5), ("suffix_loss", "loss, suffix\n(nats per bit)", LN2)]
     old, new = sns.color_palette("colorblind")[:2]
@@ -97,7 +101,7 @@ def switch_figure(table: pd.DataFrame, switches: list[dict], plotting: dict, mar
     handles = [Line2D([], [], color=shade, linewidth=1.6, label=label) for label, shade in sets.items()]
     handles += [Line2D([], [], **FIRST, linewidth=1.6, label="first set, from its beginning")]
     handles += [Line2D([], [], **CHANCE, label="chance"), Line2D([], [], **FLOOR, label="Bayes floor")]
-    handles += [Line2D([], [], **MARK, label=label) for label in marks]
+    handles += [Line2D([], [], **MARK, label=label) for label, steps in marks.items() if steps]
     with style(plotting):
         columns = legend_columns(handles, plotting, len(switches))
         figure = grid(len(rows), len(switches), plotting, legend_height(handles, columns))
@@ -112,8 +116,9 @@ def switch_figure(table: pd.DataFrame, switches: list[dict], plotting: dict, mar
                     shade = {0: new, 1: old}.get(age, OLDER)
                     over_seeds_lines(ax, part[part["age"] == age], "step", value, shade)
                 ax.axhline(chance, **CHANCE)
-                for step in marks.values():
-                    ax.axvline(step, **MARK)
+                for steps in marks.values():
+                    if switch["name"] in steps:
+                        ax.axvline(steps[switch["name"]], **MARK)
             column[1].axhline(0, **FLOOR)
             column[0].set_title(switch["name"])
             column[1].set_xscale("symlog", linthresh=1, linscale=0.4)
