@@ -19,15 +19,19 @@ class DamagedFile(ValueError):
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[str]:
-    """A path to write to that becomes ``path`` only once all of it is written, and on the disk."""
+    """A path to write to that becomes ``path`` only once all of it is written, and on the disk.
+
+    What is raised meanwhile is raised on, with a note of the path: not every library says what it could not write.
+    """
     part = f"{path}.part"
     try:
         yield part
         with open(part, "rb") as written:
             os.fsync(written.fileno())
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         Path(part).unlink(missing_ok=True)
+        error.add_note(f"while {path} was written")
         raise
 
 

@@ -2,20 +2,54 @@
 
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from command_line import ROOT, command, environment, snakemake
+from command_line import ROOT, Study, command, environment, snakemake
 
 TRAININGS = {  # a family joins by naming a training of the smoke configuration, of 60 steps or more: condition, file
     "zipf": ("medium", "seed0/step60"),
     "associative_memory": ("heads_2", "seed0/step60"),
     "grokking": ("wd_1", "seed0"),
 }
+READ = {  # by family: files that are damaged, one of each format, and what is made of them
+    "zipf": {
+        "results/zipf/sequences/smoke/seed1.npz": "results/zipf/trajectories/medium/seed1/step40.npz",
+        "results/zipf/checkpoints/small/seed0/step40.safetensors": (
+            "results/zipf/trajectories/resample_all_but_mlp/seed0/step60.npz"
+        ),
+        "results/zipf/evaluations/large_lr/seed0/summary.parquet": "results/tables/zipf_summary.parquet",
+    },
+    "associative_memory": {
+        "results/associative_memory/sequences/smoke/seed1.npz": (
+            "results/associative_memory/trajectories/heads_1/seed1/step40.npz"
+        ),
+        "results/associative_memory/checkpoints/heads_2/seed0/step40.safetensors": (
+            "results/associative_memory/trajectories/resample/seed0/step60.npz"
+        ),
+        "results/associative_memory/evaluations/heads_1/seed0/summary.parquet": (
+            "results/figures/associative_memory_heads.pdf"
+        ),
+    },
+    "grokking": {
+        "results/grokking/equations/addition_31/seed0.npz": "results/grokking/trajectories/wd_1/seed0.npz",
+        "results/grokking/trajectories/wd_0/seed1.npz": "results/grokking/embeddings/wd_0/seed1.npz",
+        "results/grokking/spectra/wd_0/seed0.parquet": "results/tables/grokking_spectra.parquet",
+    },
+}
 FAULTS = {  # what a sitecustomize.py does to the process that trains
+    "the machine goes down": """
+        import os, signal
+        import memorization.training.loop as loop
+        real = loop.run
+        def run(step, *rest):
+            return real(lambda n: os.killpg(0, signal.SIGKILL) if n == 40 else step(n), *rest)
+        loop.run = run
+    """,
     "killed while writing": """
         import os, signal
         real = os.replace
@@ -43,7 +77,6 @@ FAULTS = {  # what a sitecustomize.py does to the process that trains
     """,
 }
 SAID = {  # at the end of the log, and by Snakemake
-    "killed while writing": None,
     "out of memory": r"OutOfMemoryError: out of memory in batch 40",
     "not a number": r"TrainingError: step 4\d: the loss is nan",
 }
@@ -58,19 +91,10 @@ class Run:
         self.target = f"results/{family}/trajectories/{training}.npz"
         self.log = folder / f"logs/{family}/train/{training}.log"
 
-    def arguments(self) -> list[str]:
-        overlay = self.folder.parent / "overlay.yaml"
-        overlay.write_text("progress: {report_seconds: 0.01, checkpoint_seconds: 0.01}")
-        return [
-            self.target,
-            "--cores",
-            "1",
-            "--configfile",
-            "config/smoke.yaml",
-            str(overlay),
-            "--directory",
-            str(self.folder),
-        ]
+    def arguments(self, checkpoint_seconds: float = 0.01) -> list[str]:
+        overlay = self.folder.parent / f"{checkpoint_seconds}.yaml"
+        overlay.write_text(f"progress: {{report_seconds: 0.01, checkpoint_seconds: {checkpoint_seconds}}}")
+        return [self.target, "--cores", "1", *Study(ROOT, self.folder).arguments(overlays=(str(overlay),))]
 
     def again(self) -> str:
         return snakemake(*self.arguments(), root=ROOT)
@@ -84,9 +108,14 @@ class Run:
         )
         found = environment() | {"PYTHONPATH": str(folder)}
         result = subprocess.run(
-            command(*self.arguments()), cwd=ROOT, env=found, capture_output=True, text=True, check=False
-        )
-        assert result.returncode == 1
+            command(*self.arguments()),
+            cwd=ROOT, env=found, capture_output=True, text=True, check=False, start_new_session=True,
+        )  # fmt: skip
+        if fault == "the machine goes down":
+            assert result.returncode == -signal.SIGKILL
+            snakemake("--unlock", *self.arguments(), root=ROOT)
+        else:
+            assert result.returncode == 1
         return result.stderr
 
     def results(self) -> dict[str, bytes]:
@@ -109,11 +138,11 @@ def test_a_training_that_fails_says_why_keeps_its_last_good_state_and_ends_in_th
     run = Run(unbroken.family, tmp_path / "broken")
     printed = run.broken(tmp_path, fault)
     assert not (run.folder / run.target).exists()
-    assert not list(run.folder.rglob("*.part")) or fault == "killed while writing"
+    assert not list(run.folder.rglob("*.part")) or "kill" in FAULTS[fault]
     assert run.unfinished()
     log = run.log.read_text()
     assert f"condition={TRAININGS[run.family][0]} seed=0" in log.splitlines()[0]
-    if SAID[fault]:
+    if fault in SAID:
         assert re.search(SAID[fault], log.splitlines()[-1])
         assert re.search(SAID[fault], printed)  # show-failed-logs
     run.again()
@@ -124,26 +153,25 @@ def test_a_training_that_fails_says_why_keeps_its_last_good_state_and_ends_in_th
     assert not list(run.folder.rglob("*.part"))
 
 
-def test_a_full_disk_leaves_nothing_half_written(unbroken, tmp_path):
-    """The kernel refuses to write on, as on a full disk, somewhere inside of the largest result."""
+@pytest.mark.parametrize("checkpoint_seconds", [0.01, 3600])
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(unbroken, tmp_path, checkpoint_seconds):
+    """The kernel refuses to write on, as on a full disk: inside of the unfinished checkpoint, or of the results."""
     run = Run(unbroken.family, tmp_path / "broken")
-    size = max(len(content) for content in unbroken.results().values())
+    made = {name: len(content) for name, content in unbroken.results().items() if "/seed0" in name}
+    largest = max(made, key=made.get)
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (made[largest] // 2, made[largest] // 2))
 
     result = subprocess.run(
-        command(*run.arguments()),
-        cwd=ROOT,
-        env=environment(),
-        preexec_fn=limit,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        command(*run.arguments(checkpoint_seconds)),
+        cwd=ROOT, env=environment(), preexec_fn=limit, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert result.returncode == 1
-    assert "File too large" in run.log.read_text()
+    log = run.log.read_text()
+    assert "File too large" in log
+    assert re.search(rf"while {largest if checkpoint_seconds > 1 else '.*.unfinished'} was written", log)
     assert not (run.folder / run.target).exists()
     assert not list((run.folder / "results").rglob("*.part"))
     run.again()
@@ -154,9 +182,7 @@ def test_a_damaged_unfinished_checkpoint_is_named_and_not_gone_on_from(unbroken,
     run = Run(unbroken.family, tmp_path / "broken")
     run.broken(tmp_path, "out of memory")
     (kept,) = run.unfinished()
-    content = bytearray(kept.read_bytes())
-    content[len(content) * 3 // 4] ^= 1
-    kept.write_bytes(content)
+    kept.write_bytes(flipped(kept.read_bytes()))
     run.again()
     log = run.log.read_text()
     assert re.search(r"\.unfinished: damaged \(.*\).*: starting from the beginning", log)
@@ -164,22 +190,31 @@ def test_a_damaged_unfinished_checkpoint_is_named_and_not_gone_on_from(unbroken,
     assert run.results() == unbroken.results()
 
 
-def test_damaged_inputs_are_refused_by_name_and_made_again_where_they_were_deleted(unbroken, tmp_path):
-    run = Run(unbroken.family, tmp_path / "broken")
-    run.again()
-    (run.folder / run.target).unlink()
-    for given in (run.folder / f"results/{run.family}").glob("*/*/*.npz"):
-        whole = given.read_bytes()
-        half = len(whole) // 2
-        for damage in (whole[:half], whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]):
-            given.write_bytes(damage)
-            printed = snakemake(*run.arguments(), root=ROOT, check=False)
-            assert printed.endswith("exit 1")
-            assert re.search(rf"{given.name}: damaged \(.*\); delete it and run again", printed)
-            assert not (run.folder / run.target).exists()
-        given.unlink()
-    run.again()
-    assert run.results() == unbroken.results()
+@pytest.mark.parametrize("family", READ)
+def test_damaged_files_are_refused_by_name_and_made_again_where_they_were_deleted(study, tmp_path, family):
+    copy, targets = tmp_path / "smoke", [*READ[family].values()]
+    shutil.copytree(study.folder, copy)
+    arguments = [*targets, "--keep-going", "--cores", "2", *Study(ROOT, copy).arguments()]
+    for target in targets:
+        (copy / target).unlink()
+    for damaged in (lambda whole: whole[: len(whole) // 2], flipped):
+        for given in READ[family]:
+            (copy / given).write_bytes(damaged((study.folder / given).read_bytes()))
+        printed = snakemake(*arguments, root=study.root, check=False)
+        assert printed.endswith("exit 1")
+        for given, target in READ[family].items():
+            assert re.search(rf"{given}: damaged \(.*\); delete it and run again", printed), given
+            assert not (copy / target).exists()
+    for given in READ[family]:
+        (copy / given).unlink()
+    snakemake(*arguments, root=study.root)
+    for path in filter(Path.is_file, (study.folder / "results").rglob("*")):
+        assert (copy / path.relative_to(study.folder)).read_bytes() == path.read_bytes(), path
+
+
+def flipped(whole: bytes) -> bytes:
+    half = len(whole) // 2
+    return whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]
 
 
 def test_a_second_run_at_once_is_told_of_the_first_and_changes_nothing(unbroken, tmp_path):
