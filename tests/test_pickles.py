@@ -152,6 +152,14 @@ def without_objects(fields):
     return a_dtype("V8", 3, "|", None, tuple(fields), fields, 8, 1, 0)
 
 
+def doubled(times):
+    """A tuple of twice a tuple of twice a tuple …: 2^times when written out, a few bytes in a pickle."""
+    value = ()
+    for _ in range(times):
+        value = (value, value)
+    return value
+
+
 def a_nested_key():
     """A tuple in a tuple in a tuple …, deeper than the stack of the hash function, as the key of a dict."""
     return pickle.EMPTY_DICT + pickle.EMPTY_TUPLE + 10**6 * pickle.TUPLE1 + pickle.NONE + pickle.SETITEM + pickle.STOP
@@ -186,7 +194,7 @@ CRASHES = {  # what a pickle could do to the process that reads it, and what it 
     "nothing, beyond counting": (an_array((0, 2**62, 2**62), np.dtype("f8"), b""), "an array of shape"),
     "a negative size": (an_array((-1, -1), np.dtype("f8"), bytes(8)), "an array of shape"),
     "dimensions beyond counting": (an_array((1,) * 99, np.dtype("b1"), b"\1"), "an array of shape"),
-    "no type": (an_array((1,), None, bytes(8)), "an array of type None"),
+    "no type": (an_array((1,), None, bytes(8)), "an array of type <NoneType>"),
     "no bytes": (an_array((1,), np.dtype("i8"), [1]), "an array of shape"),
     "truth beyond one": (an_array((2,), np.dtype("b1"), b"\x80\x80"), "truth values other than"),
     "no state": (Made(reconstruct, np.ndarray, (0,), b"b", state={"shape": 3}), "the state of an array"),
@@ -210,6 +218,8 @@ CRASHES = {  # what a pickle could do to the process that reads it, and what it 
     "memory by append": (an_append_that_calls(), "puts items into a Namespace"),
     "memory by the memo": (b"N" + pickle.LONG_BINPUT + b"\xff\xff\xff\x7f" + b"0" + b"(" + b".", "damaged"),
     "the stack of the hash": (a_nested_key(), "tuples in each other"),
+    "a message without an end": (an_array(doubled(50), np.dtype("f8"), bytes(8)), "an array of shape <tuple>"),
+    "a message of two lines": (Hostile(np.dtype, "f8\nf8\n" * 999), "the numpy type f8 f8"),
     "an extension": (pickle.EXT1 + b"\1" + pickle.STOP, "the extension 1"),
     "a persistent id": (b"Pid\n.", "outside of the file"),
     "a state of a maker": (named("_codecs", "encode") + b"N}X\x0c\0\0\0__defaults__N" + b"s\x86b.", "state of a func"),

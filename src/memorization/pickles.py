@@ -57,7 +57,7 @@ def read_pickle(path: str | Path):
     try:
         return _Unpickler(io.BytesIO(content)).load()
     except RefusedPickle as error:
-        raise RefusedPickle(f"{path}: {error}") from None
+        raise RefusedPickle(f"{path}: {' '.join(str(error).split())}") from None
     except Exception as error:
         why = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
         raise RefusedPickle(f"{path}: damaged, or no pickle ({why})") from error
@@ -77,7 +77,7 @@ class _Unpickler(pickle._Unpickler):  # Python's own, not the one in C: that one
 
             if isinstance(getattr(torch, name, None), torch.dtype):
                 return getattr(torch, name)
-        raise RefusedPickle(f"refers to {module}.{name}; allowed: {ALLOWED}")
+        raise RefusedPickle(f"refers to {_told(module)}.{_told(name)}; allowed: {ALLOWED}")
 
     def persistent_load(self, _):
         raise RefusedPickle(f"refers to data outside of the file; allowed: {ALLOWED}")
@@ -152,6 +152,12 @@ class _Unpickler(pickle._Unpickler):  # Python's own, not the one in C: that one
     }
 
 
+def _told(value) -> str:
+    """What a message tells of a value, which may be made to have no end."""
+    plain = isinstance(value, (str, int, np.dtype)) or (isinstance(value, tuple) and all(type(n) is int for n in value))
+    return str(value)[:80] if plain else f"<{type(value).__name__}>"
+
+
 def _called(maker, arguments):
     if type(arguments) is tuple:
         if any(maker is each for each in MAKERS.values()):
@@ -181,7 +187,7 @@ def _are_keys(values, depth: int = 0) -> None:
 def _empty_array(kind, shape, _) -> np.ndarray:
     """What every pickled array begins as; its shape, type and content are set by ``_fill``."""
     if kind is not ARRAY or shape != (0,):
-        raise RefusedPickle(f"refers to an array of kind {kind}; allowed: {ALLOWED}")
+        raise RefusedPickle(f"refers to an array of kind {_told(kind)}; allowed: {ALLOWED}")
     return np.empty(0, np.int8)
 
 
@@ -196,11 +202,11 @@ def _fill(array: np.ndarray, state) -> None:
 
 def _check_content(content, dtype, shape) -> None:
     if not isinstance(dtype, np.dtype) or dtype.hasobject or dtype.names or dtype.subdtype:
-        raise RefusedPickle(f"refers to an array of type {dtype}; allowed: {ALLOWED}")
+        raise RefusedPickle(f"refers to an array of type {_told(dtype)}; allowed: {ALLOWED}")
     sizes = shape if type(shape) is tuple and all(type(n) is int and n >= 0 for n in shape) else (-1,)
     extent = math.prod(n or 1 for n in sizes) * dtype.itemsize
     if type(content) not in (bytes, bytearray) or len(sizes) > 32 or not 0 < extent <= sys.maxsize:
-        raise RefusedPickle(f"refers to an array of shape {shape}; allowed: {ALLOWED}")
+        raise RefusedPickle(f"refers to an array of shape {_told(shape)}; allowed: {ALLOWED}")
     if math.prod(sizes) * dtype.itemsize != len(content):
         raise RefusedPickle(f"has {len(content)} bytes for an array of {dtype} of shape {shape}")
     if dtype.kind == "b" and content.translate(None, b"\0\1"):  # numpy counts true ones by their sum
@@ -209,7 +215,7 @@ def _check_content(content, dtype, shape) -> None:
 
 def _dtype(name, *_) -> np.dtype:
     if type(name) is not str or not DTYPE.fullmatch(name):
-        raise RefusedPickle(f"refers to the numpy type {name}; allowed: {ALLOWED}")
+        raise RefusedPickle(f"refers to the numpy type {_told(name)}; allowed: {ALLOWED}")
     return np.dtype(name, copy=True)  # its own: a state of numpy's shared one would be everyone's
 
 
@@ -235,7 +241,7 @@ def _from_buffer(content, dtype, shape, order: str, axes: tuple | None = None) -
 
 def _latin1(text: str, encoding: str = "latin1") -> bytes:
     if encoding != "latin1":
-        raise RefusedPickle(f"refers to the encoding {encoding}; allowed: latin1")
+        raise RefusedPickle(f"refers to the encoding {_told(encoding)}; allowed: latin1")
     return text.encode("latin1")
 
 
@@ -261,11 +267,11 @@ def _tensor(storage, offset: int, size: tuple, stride: tuple, *_):
         raise RefusedPickle(f"refers to a tensor in a {type(storage).__name__}; allowed: {ALLOWED}")
     sound = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride)
     if not sound or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
-        raise RefusedPickle(f"refers to a tensor of shape {size}; allowed: {ALLOWED}")
+        raise RefusedPickle(f"refers to a tensor of shape {_told(size)}; allowed: {ALLOWED}")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     numbers = storage._untyped_storage
     if math.prod(size) and (last + 1) * storage.dtype.itemsize > numbers.nbytes():  # torch would add what lies behind
-        raise RefusedPickle(f"has {numbers.nbytes()} bytes for a tensor of {storage.dtype} of shape {size}")
+        raise RefusedPickle(f"has {numbers.nbytes()} bytes for a tensor of {storage.dtype} of shape {_told(size)}")
     return torch.empty(0, dtype=storage.dtype).set_(numbers, offset, size, stride)
 
 
