@@ -35,6 +35,11 @@ def test_the_configurations_that_stand_are_sound(scale):
         (("attention", "bits"), [4, 32], "associative_memory.attention.bits: 32; allowed: 1 to 31"),
         (("comparison", "memory"), ["x"], "associative_memory.comparison.memory: there is no 'x'"),
         (("datasets", 0, "length"), 7, r"associative_memory.datasets\[matched\].length: 7 bits cannot tell 200"),
+        (
+            ("datasets", 0, "exponent"),
+            140,
+            r"datasets\[matched\].exponent: 140 .* allowed: 0 to 132.1",
+        ),
         (("switches", 1, "at"), [2750, 2500], r"associative_memory.switches\[forget\].at: .* rising steps"),
     ],
 )

@@ -11,6 +11,7 @@ from memorization.data.sequences import (
     draw,
     first_sets,
     following_set,
+    largest_exponent,
     sample_sequences,
     unique_prefix_length,
     zipf_probabilities,
@@ -48,7 +49,26 @@ def test_zipf_probabilities_fall_as_a_power_of_the_rank():
     np.testing.assert_array_equal(zipf_probabilities(4, 0), np.full(4, 0.25))
 
 
-@pytest.mark.parametrize(("count", "exponent", "named"), [(0, 1.0, "count"), (-3, 1.0, "count"), (5, -0.1, "exponent")])
+@pytest.mark.parametrize("count", [1, 2, 256, 10**5])
+def test_the_largest_exponent_leaves_every_probability_its_precision(count):
+    exponent = min(largest_exponent(count), 1e5)
+    p = zipf_probabilities(count, exponent)
+    assert p.min() >= np.finfo(float).tiny
+    assert np.isfinite(-(p * np.log(p)).sum())
+    if count > 1:
+        assert (float(count) ** -(exponent * 1.02)) < np.finfo(float).tiny  # hardly more would be too much
+
+
+@pytest.mark.parametrize(
+    ("count", "exponent", "named"),
+    [
+        (0, 1.0, "count"),
+        (-3, 1.0, "count"),
+        (5, -0.1, "exponent"),
+        (256, 400, "126.2, the maximum"),
+        (5, np.nan, "exponent"),
+    ],
+)
 def test_impossible_probabilities_are_refused_by_name(count, exponent, named):
     with pytest.raises(ValueError, match=named):
         zipf_probabilities(count, exponent)

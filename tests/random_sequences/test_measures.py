@@ -72,6 +72,16 @@ def test_summary_has_the_weighted_loss_its_floor_and_means_over_the_sample(table
     assert summary(table, weighted, P, 1, list(RUN))["suffix_accuracy"].tolist() == [0.75]
 
 
+def test_bits_before_the_first_that_is_scored_are_in_no_measure():
+    entries = {name: np.zeros(1, int) for name in ("step", "set", "presentations", "last_presentation")}
+    nll = np.array([[WRONG, WRONG, RIGHT, RIGHT]], np.float32)
+    row = by_sequence(entries | {"rank": np.array([2]), "nll": nll}, SEQUENCES[None], P, RUN, first=2).iloc[0]
+    assert (row["length"], row["suffix_length"]) == (2, 2)  # its prefix is unique from bit 1 on
+    assert (row["accuracy"], row["suffix_accuracy"], row["ceiling"]) == (1, 1, 1)
+    assert row["loss"] == pytest.approx(RIGHT)
+    assert row["floor"] == 0
+
+
 def trajectory(step, number, rank, weighted, loss=RIGHT):
     """One recorded (step, set, rank) an entry, as training writes it."""
     rows = {"step": np.array(step), "set": np.array(number), "rank": np.array(rank)}
@@ -105,6 +115,9 @@ def test_a_run_with_a_switch_has_two_phases_and_each_sequence_once_a_step():
     assert weighted[(1, "after_switch", 5)] == 0.6
     assert weighted[(2, "after_switch", 9)] == 0.4
     assert np.isnan(weighted[(0, "before_switch", 9)])
+    assert np.isnan(weighted[(1, "before_switch", 9)])  # though its training ended with it
+    for rows in (table, totals):
+        assert rows.groupby("set")["switch_start_step"].unique().map(list).to_dict() == {0: [0], 1: [5], 2: [9]}
     items = sequence_records(table, "zipf", "transformer")
     assert items["item"].tolist() == [
         "set0/rank1",

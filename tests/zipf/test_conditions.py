@@ -50,6 +50,12 @@ def test_a_file_name_that_selects_nothing_is_refused_with_what_there_is():
     ("path", "value", "message"),
     [
         (("datasets", 0, "length"), 7, r"zipf.datasets\[laptop\].length: 7 bits cannot tell 256 .* allowed: 8 or more"),
+        (
+            ("datasets", 0, "exponent"),
+            400,
+            r"zipf.datasets\[laptop\].exponent: 400 makes the rarest of 256 .* allowed: 0 to 126.2",
+        ),
+        (("datasets", 1, "exponent"), float("nan"), r"zipf.datasets\[matched\].exponent: nan .* allowed: 0 to 132.1"),
         (("models", 0, "d_model"), 30, r"zipf.models\[small\].d_model: 30 is not divisible by n_heads, 4"),
         (("defaults", "d_model"), 60, r"zipf.models\[medium\].d_model: 60 is not divisible by n_heads, 8"),
         (("models", 2, "n_heads"), 16, r"zipf.models\[large_rope\].positions: rope needs an even"),

@@ -12,7 +12,7 @@ import torch
 from memorization.__main__ import main
 from memorization.data.sequences import sample_sequences, zipf_probabilities
 from memorization.files import read_made_by, read_table, write_arrays, write_table
-from memorization.random_sequences.measures import evaluate
+from memorization.random_sequences.measures import evaluate, sequence_records
 from memorization.records import RECORD
 
 COUNT, LENGTH = 40, 12
@@ -60,21 +60,28 @@ def test_older_results_are_read_with_true_ranks_steps_and_sets(tmp_path, capsys)
     assert one["loss"].tolist() == pytest.approx([0.5 + i / 10 + epoch for epoch in range(4) for i in range(4)])
     assert one["suffix_loss"].isna().all()
     assert (one["last_presentation"] == -1).all()
-    p = zipf_probabilities(COUNT, 1.0)
-    assert one["floor"].tolist()[:4] == pytest.approx((-np.log(p[[0, 10, 20, 30]]) / LENGTH).tolist())
+    assert one["switch_start_step"].tolist() == [0] * 8 + [10] * 8
     uniform = table[table["condition"] == "below/deeper/two"]
-    assert uniform["floor"].tolist() == pytest.approx([np.log(COUNT) / LENGTH] * 16)
+    sets = [each.numpy() for each in pickle.loads((tmp_path / "old/one_sequences.pkl").read_bytes())["sequences"]]
+    for rows, exponent in ((one, 1.0), (uniform, 0.0)):  # the first bit, which is not predicted, is in neither
+        p = zipf_probabilities(COUNT, exponent)
+        of_first_bit = np.array([[p[bits[:, 0] == bit].sum() for bit in bits[:, 0]] for bits in sets])
+        floor = (np.log(of_first_bit) - np.log(p)) / (LENGTH - 1)
+        assert rows["floor"].tolist() == pytest.approx(floor[rows["set"], rows["rank"]].tolist())
+        assert set(rows["length"]) == {LENGTH - 1}
+        assert (rows["ceiling"] * (LENGTH - 1) % 0.5).tolist() == pytest.approx([0] * 16)
     records = read_table(str(tmp_path / "new/zipf_records.parquet"))
     assert list(records) == list(RECORD)
-    assert set(records["n_tokens"]) == {LENGTH}
+    assert set(records["n_tokens"]) == set(records["prior_bits"]) == {LENGTH - 1}
+    assert records["nll_bits"].tolist() == pytest.approx((table["loss"] * (LENGTH - 1) / np.log(2)).tolist())
     assert records["recall"].tolist() == pytest.approx(table["accuracy"].tolist())
     assert read_made_by(tmp_path / "new/zipf_records.parquet")["command"] == "import-results"
 
 
-def run_with_a_switch(results):
+def run_with_a_switch(results, exponent=1.0):
     rng = np.random.default_rng(1)
     sets = np.stack([sample_sequences(COUNT, LENGTH, rng) for _ in range(2)])
-    p = zipf_probabilities(COUNT, 1.0)
+    p = zipf_probabilities(COUNT, exponent)
     entries = [(step, number, rank) for step in (30, 33, 50) for number in (0, 1) for rank in range(COUNT)]
     step, number, rank = (np.array(column) for column in zip(*entries, strict=True))
     counts = {"presentations": step * 3 + rank, "last_presentation": step - rank % 3}
@@ -88,15 +95,16 @@ def run_with_a_switch(results):
         path = f"results/zipf/sequences/small/seed2{'_resample1' if i else ''}.npz"
         (results.parent / path).parent.mkdir(parents=True, exist_ok=True)
         write_arrays(str(results.parent / path), {"sequences": sequences, "probabilities": p}, {})
-        files[path] = {"params": {"dataset": {"exponent": 1.0}} if not i else {}}
+        files[path] = {"params": {"dataset": {"exponent": exponent}} if not i else {}}
     path = results / "zipf/evaluations/resample/seed2/by_sequence.parquet"
     path.parent.mkdir(parents=True)
     write_table(str(path), table, {"made_from": files})
     return table
 
 
-def test_what_is_exported_is_imported_alike(tmp_path):
-    table = run_with_a_switch(tmp_path / "results")
+@pytest.mark.parametrize("exponent", [0, 1.0, 1.5])
+def test_what_is_exported_is_imported_alike(tmp_path, exponent):
+    table = run_with_a_switch(tmp_path / "results", exponent)
     command = ["export-results", "resample/seed2", str(tmp_path / "old"), "--results", str(tmp_path / "results")]
     assert main(command) == 0
     stored = pickle.loads((tmp_path / "old/resample_seed2_sequences.pkl").read_bytes())
@@ -104,7 +112,9 @@ def test_what_is_exported_is_imported_alike(tmp_path):
     assert stored["switch_start_iter"] == [0, 30]
     assert main(["import-results", str(tmp_path / "old"), "--to", str(tmp_path / "new")]) == 0
     again = read_table(str(tmp_path / "new/zipf_by_sequence.parquet"))
-    pd.testing.assert_frame_equal(again, table, check_dtype=False)
+    pd.testing.assert_frame_equal(again, table)
+    records = read_table(str(tmp_path / "new/zipf_records.parquet"))
+    pd.testing.assert_frame_equal(records, sequence_records(table, "zipf", "transformer").reset_index(drop=True))
 
 
 @pytest.mark.parametrize(
@@ -116,6 +126,8 @@ def test_what_is_exported_is_imported_alike(tmp_path):
             "run.pkl: logs: no entry has test_metrics",
         ),
         ({"record": [1]}, "run.pkl: args: missing"),
+        ({"args": {"exponent": 400.0}}, "run.pkl: args: exponent: 400.0; allowed: a number"),
+        ({"args": {"exponent": "1"}}, "run.pkl: args: exponent: 1; allowed: a number"),
         (
             {"stored": {"switch_start_iter": [3, 5]}},
             r"run_sequences.pkl: switch_start_iter: \[3, 5\]; allowed: a rising",

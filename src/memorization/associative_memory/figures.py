@@ -9,9 +9,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from memorization.plotting import CHANCE, FLOOR, grid, over_seeds_lines, style
+from memorization.random_sequences.measures import LN2
 from memorization.statistics import over_seeds
 
-LN2 = np.log(2)
 RANKS = {"ranks 0–9": (0, 10), "ranks 10–99": (10, 100), "ranks 100 and up": (100, None)}
 BINS_PER_DECADE = 6  # of presentations
 

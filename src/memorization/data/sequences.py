@@ -1,5 +1,6 @@
 """Random binary sequences drawn with Zipf frequencies, and what an ideal predictor makes of them."""
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -22,14 +23,22 @@ def zipf_probabilities(count: int, exponent: float) -> np.ndarray:
     Raises
     ------
     ValueError
-        If ``count`` is below 1 or ``exponent`` is negative.
+        If ``count`` is below 1, or ``exponent`` negative or so large that the last rank's probability has no
+        float64 of full precision.
     """
     if count < 1:
         raise ValueError(f"count: {count} is less than the minimum of 1")
     if not exponent >= 0:
         raise ValueError(f"exponent: {exponent} is less than the minimum of 0")
+    if not exponent <= largest_exponent(count):
+        raise ValueError(f"exponent: {exponent} is more than {largest_exponent(count)}, the maximum for {count} ranks")
     weights = np.arange(1, count + 1, dtype=np.float64) ** -exponent
     return weights / weights.sum()
+
+
+def largest_exponent(count: int) -> float:
+    """The exponent from which on count^-exponent comes near float64's smallest normal number, e^-708."""
+    return int(7000 / math.log(count)) / 10 if count > 1 else math.inf
 
 
 def sample_sequences(count: int, length: int, rng: np.random.Generator) -> np.ndarray:

@@ -6,6 +6,7 @@ Imported when the Snakefile is read: nothing here may import torch.
 from itertools import pairwise
 
 from memorization.configuration import ConfigurationError, named, names, seeds
+from memorization.data.sequences import largest_exponent
 
 RANKS = {"low": range(0, 10), "mid": range(30, 40), "high": range(60, 70)}  # selections by file name
 HOW = ("name", "steps", "runtime", "model", "kind", "at")  # not what makes a training what it is
@@ -120,6 +121,12 @@ class Conditions:
             raise ConfigurationError(f"{self.family}.switches[{name}].name: a model has that name; names must differ")
         for data in self.section["datasets"]:
             self._check_length(data, 1, "")
+            most = largest_exponent(data["count"])
+            if not data["exponent"] <= most:  # nan neither
+                raise ConfigurationError(
+                    f"{self.family}.datasets[{data['name']}].exponent: {data['exponent']} makes the rarest of "
+                    f"{data['count']} sequences rarer than a float64 can tell; allowed: 0 to {most}"
+                )
         for name in self.models:
             where = f"{self.family}.models[{name}]"
             named(self.section["datasets"], self.condition(name)["dataset"], f"{where}.dataset")

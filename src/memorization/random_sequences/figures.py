@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, ScalarFormatter, SymmetricalLogLocator
 
 from memorization.plotting import CHANCE, FLOOR, grid, legend_columns, legend_height, over_seeds_lines, style
+from memorization.random_sequences.measures import LN2
 
-LN2 = np.log(2)
 OLDER = sns.light_palette(sns.color_palette("colorblind")[0], n_colors=4)[2]
 FIRST = {"color": "black", "linestyle": ":"}
 MARK = {"color": "0.5", "linewidth": 0.8, "linestyle": "-."}

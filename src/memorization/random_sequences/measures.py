@@ -8,11 +8,12 @@ import pandas as pd
 from memorization.data.sequences import bayes_loss, first_sets, unique_prefix_length
 from memorization.records import records, runs
 
+LN2 = np.log(2)  # nats a bit: what a guess costs
 TRAJECTORY = ("step", "set", "rank", "presentations", "last_presentation")
 
 
 def by_sequence(
-    trajectory: Mapping[str, np.ndarray], sets: np.ndarray, probabilities: np.ndarray, run: dict
+    trajectory: Mapping[str, np.ndarray], sets: np.ndarray, probabilities: np.ndarray, run: dict, first: int = 0
 ) -> pd.DataFrame:
     """Loss and accuracy of each recorded (step, sequence), over all bits and over the suffix.
 
@@ -26,6 +27,7 @@ def by_sequence(
     sets : (sets, count, length) of 0 and 1
     probabilities : (count,), of being drawn
     run : columns that are the same in each row: condition, model, seed, and what else the family tells of it
+    first : the first bit that is scored; "all bits" are those from it on
 
     Returns
     -------
@@ -37,17 +39,17 @@ def by_sequence(
     accuracy of the Bayes predictor over all bits, references for one sequence that bound only p-weighted
     means; ``length``, ``suffix_length`` in bits. Suffix measures of an empty suffix are NaN.
     """
-    length = sets.shape[2]
-    number, rank, nll = trajectory["set"], trajectory["rank"], trajectory["nll"].astype(np.float64)
-    right = np.where(np.isclose(nll, np.log(2), rtol=0, atol=1e-7), 0.5, nll < np.log(2))
+    length = sets.shape[2] - first
+    number, rank, nll = trajectory["set"], trajectory["rank"], trajectory["nll"][:, first:].astype(np.float64)
+    right = np.where(np.isclose(nll, LN2, rtol=0, atol=1e-7), 0.5, nll < LN2)
     unique = np.stack([unique_prefix_length(sequences) for sequences in sets])
-    suffix = np.arange(length) >= unique[number, rank, None]
+    suffix = np.arange(first, first + length) >= unique[number, rank, None]
     suffix_length = suffix.sum(axis=1)
     with np.errstate(invalid="ignore"):
         suffix_loss, suffix_accuracy = ((values * suffix).sum(axis=1) / suffix_length for values in (nll, right))
-    bayes = np.stack([bayes_loss(sequences, probabilities) for sequences in sets])
+    bayes = np.stack([bayes_loss(sequences, probabilities)[:, first:] for sequences in sets])
     phase = np.where(number == len(sets) - 1, "after_switch", "before_switch") if len(sets) > 1 else "train"
-    bayes_right = np.where(np.isclose(bayes, np.log(2), rtol=0, atol=1e-9), 0.5, bayes < np.log(2))
+    bayes_right = np.where(np.isclose(bayes, LN2, rtol=0, atol=1e-9), 0.5, bayes < LN2)
     return pd.DataFrame(
         run
         | {name: trajectory[name] for name in TRAJECTORY}
@@ -75,6 +77,9 @@ def evaluate(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """``by_sequence`` and ``summary`` of a run, which may be several trainings, one set after the other.
 
+    Both have a last column ``switch_start_step``: the step at which the row's set took its predecessor's place, 0 for
+    the first set.
+
     Parameters
     ----------
     trajectories : of the trainings, in their order
@@ -90,7 +95,9 @@ def evaluate(
         pd.DataFrame({"set": each["set"].max(), "step": each["weighted_step"], "weighted_loss": each["weighted_loss"]})
         for each in trajectories
     ]
-    return table, summary(table, pd.concat(weighted), probabilities, stride, list(run))
+    totals = summary(table, pd.concat(weighted), probabilities, stride, list(run))
+    starts = {0: 0} | {each["set"].max(): each["step"].min() for each in trajectories}
+    return tuple(rows.assign(switch_start_step=rows["set"].map(starts)) for rows in (table, totals))
 
 
 def summary(
@@ -117,6 +124,8 @@ def summary(
     entropy = -(probabilities * np.log(probabilities)).sum()
     means = sample[["loss", "suffix_loss", "suffix_accuracy"]].mean()
     rows = means.merge(weighted, on=["set", "step"], how="left")
+    # At a switch the training that ends has recorded the loss of a set that is an earlier one from then on.
+    rows["weighted_loss"] = rows["weighted_loss"].where(rows["phase"] != "before_switch")
     return rows.assign(floor=entropy / table["length"].iloc[0])
 
 
@@ -141,7 +150,7 @@ def sequence_records(table: pd.DataFrame, family: str, arm: str) -> pd.DataFrame
         recall=table["suffix_accuracy"],
         chance=0.5,
         exact=table["suffix_accuracy"] == 1,
-        nll_bits=table["suffix_loss"] * table["suffix_length"] / np.log(2),
+        nll_bits=table["suffix_loss"] * table["suffix_length"] / LN2,
         prior_bits=table["suffix_length"],
     )
 

@@ -41,7 +41,7 @@ def import_results(folder: Path, to: Path) -> None:
     """Read the older scripts' pickles below ``folder`` into ``to``/zipf_by_sequence.parquet and zipf_records.parquet.
 
     A run's condition is its path in the folder without its ending. Records are of the suffix where the pickles
-    tell it, else of all bits.
+    tell it, else of all bits that were scored, which in the older scripts' own are all but the first.
 
     Raises
     ------
@@ -51,12 +51,7 @@ def import_results(folder: Path, to: Path) -> None:
     paths = pairs(folder)
     tables = [read_results(path, str(path.relative_to(folder).with_suffix(""))) for path in paths]
     table = pd.concat(tables, ignore_index=True)
-    told = table["suffix_accuracy"].notna()
-    scored = table.assign(
-        suffix_accuracy=table["suffix_accuracy"].where(told, table["accuracy"]),
-        suffix_loss=table["suffix_loss"].where(told, table["loss"]),
-        suffix_length=table["suffix_length"].where(told, table["length"]),
-    )
+    scored = pd.concat(map(_scored, tables))
     records = [sequence_records(rows, "zipf", ARMS[model]) for model, rows in scored.groupby("model")]
     read = {str(path): sha256(path.read_bytes()).hexdigest() for path in paths}
     made_by = {"command": "import-results", "code": code_digest(__file__), "read": read}
@@ -64,6 +59,13 @@ def import_results(folder: Path, to: Path) -> None:
     write_table(str(to / "zipf_by_sequence.parquet"), table, made_by)
     write_table(str(to / "zipf_records.parquet"), pd.concat(records, ignore_index=True), made_by)
     print(f"{len(paths)} runs, {len(table)} rows: {to / 'zipf_by_sequence.parquet'}, {to / 'zipf_records.parquet'}")
+
+
+def _scored(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a run, all of whose bits stand for the suffix if the pickles tell nothing of that."""
+    if table["suffix_accuracy"].notna().any():
+        return table
+    return table.assign(**{f"suffix_{name}": table[name] for name in ("accuracy", "loss", "length")})
 
 
 def export_results(name: str, folder: Path, results: Path) -> None:
@@ -85,7 +87,7 @@ def export_results(name: str, folder: Path, results: Path) -> None:
     of_sets = sorted((each for each in made_from if "/sequences/" in each), key=lambda each: (len(each), each))
     table, (sets, _) = read_table(str(path)), read_sets(results.parent / each for each in of_sets)
     dataset = made_from[of_sets[0]]["params"]["dataset"]
-    new = table[table["set"] > 0].groupby("set")["step"].min()
+    starts = table.groupby("set")["switch_start_step"].first()
     target = folder / f"{name.replace('/', '_')}.pkl"
-    write_results(target, table, sets, [0, *new], dataset["exponent"])
+    write_results(target, table, sets, starts, dataset["exponent"])
     print(f"{len(table)} rows: {target}")

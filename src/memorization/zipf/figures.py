@@ -2,16 +2,14 @@
 
 from collections import Counter
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from memorization.plotting import CHANCE, FLOOR, grid, over_seeds_lines, style
+from memorization.random_sequences.measures import LN2
 from memorization.statistics import over_seeds
-
-LN2 = np.log(2)
 
 
 def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: dict) -> Figure:

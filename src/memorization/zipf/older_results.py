@@ -19,6 +19,7 @@ from memorization.data.sequences import zipf_probabilities
 from memorization.files import whole
 from memorization.pickles import read_pickle
 from memorization.random_sequences.measures import by_sequence
+from memorization.zipf.conditions import ARMS
 
 SEQUENCES = "_sequences.pkl"
 KEPT = ("set", "presentations", "last_presentation")  # what our exports tell besides, of each entry
@@ -45,7 +46,7 @@ def read_results(path: Path, condition: str) -> pd.DataFrame:
 
     The older scripts recorded a subsample and numbered it 0, 1, 2 …: numbers without gaps that are fewer than the
     sequences are true ranks divided by the stride. They did not predict the first bit: loss and accuracy are means
-    over the others.
+    over the others, and so are floor, ceiling and length here. In what ``write_results`` has written they are of all.
     What a pair does not tell is NaN (measures of the suffix) or -1 (the last presentation).
 
     Parameters
@@ -71,10 +72,14 @@ def read_results(path: Path, condition: str) -> pd.DataFrame:
     args, logs = _get(record, "args", path), _get(record, "logs", path)
     args = args if isinstance(args, dict) else vars(args)
     uniform = args.get("sequence_sampling_distribution") == "uniform"
-    probabilities = zipf_probabilities(sets.shape[1], 0.0 if uniform else 1.0)
+    exponent = args.get("exponent", 0.0 if uniform else 1.0)
+    try:
+        probabilities = zipf_probabilities(sets.shape[1], exponent)
+    except (TypeError, ValueError):
+        raise ResultsError(f"{path}: args: exponent: {exponent}; allowed: a number from 0 on") from None
     run = {
         "condition": args.get("condition", condition),
-        "model": args.get("model", "decoder"),
+        "model": args["model"] if args.get("model") in ARMS else "decoder",
         "seed": int(args.get("seed") or 0),
     }
     tables = [_rows(log, sets, starts, probabilities, run, path) for log in logs if log.get("test_metrics")]
@@ -84,7 +89,7 @@ def read_results(path: Path, condition: str) -> pd.DataFrame:
 
 
 def write_results(path: Path, table: pd.DataFrame, sets: np.ndarray, starts: Iterable[int], exponent: float) -> None:
-    """A run as a pair of pickles, which ``read_results`` reads back without a loss; an epoch is a step.
+    """A run as a pair of pickles, from which ``read_results`` makes the same table again; an epoch is a step.
 
     Parameters
     ----------
@@ -92,12 +97,12 @@ def write_results(path: Path, table: pd.DataFrame, sets: np.ndarray, starts: Ite
     table : rows of ``zipf_by_sequence`` of one run
     sets : (sets, count, length) of 0 and 1
     starts : the step at which each set began
-    exponent : of the frequencies; 0 is called uniform, anything else zipf
+    exponent : of the frequencies; 0 is called uniform, anything else zipf, for the older scripts, which know no other
     """
     run = table.iloc[0]
     args = {"condition": run["condition"], "model": run["model"], "seed": int(run["seed"])}
     args |= {"K": sets.shape[1], "len_context": sets.shape[2]}
-    args |= {"sequence_sampling_distribution": "zipf" if exponent else "uniform"}
+    args |= {"sequence_sampling_distribution": "zipf" if exponent else "uniform", "exponent": exponent}
     logs = []
     for step, rows in table.groupby("step", sort=True):
         present = rows[rows["set"] == rows["set"].max()]
@@ -122,23 +127,26 @@ def _rows(log: dict, sets: np.ndarray, starts: list[int], probabilities: np.ndar
     if not len(rank) == len(loss) == len(accuracy) or not set(rank) <= set(range(sets.shape[1])):
         raise ResultsError(f"{path}: epoch {epoch}: test_metrics do not fit each other or the sequences")
     present = sum(start <= epoch for start in starts) - 1
-    if "set" not in columns:
+    ours = "set" in columns
+    if not ours:
         evaluated = (rank > 0) | (np.arange(len(rank)) == 0)  # the others are zeros that were never filled
         rank, loss, accuracy = rank[evaluated], loss[evaluated], accuracy[evaluated]
         if (rank == np.arange(len(rank))).all():
             rank = rank * next(stride for stride in count(1) if -(-sets.shape[1] // stride) <= len(rank))
     appearances = np.asarray(log.get("num_apppearances", np.full(sets.shape[1], -1)))
+    batches = max(1, len(log.get("appearances", ())))
     entries = {
-        "step": np.full(len(rank), epoch * max(1, len(log.get("appearances", ())))),
+        "step": np.full(len(rank), epoch * batches),
         "rank": rank,
         "set": columns.get("set", np.full(len(rank), present)),
         "presentations": columns.get("presentations", appearances[rank].astype(np.int64)),
         "last_presentation": columns.get("last_presentation", np.full(len(rank), -1)),
         "nll": np.repeat(loss[:, None], sets.shape[2], axis=1),
     }
-    table = by_sequence(entries, sets[: present + 1], probabilities, run)
+    table = by_sequence(entries, sets[: present + 1], probabilities, run, first=0 if ours else 1)
     told = {name: columns.get(name, np.full(len(rank), np.nan)) for name in MEASURES}
-    return table.assign(loss=loss, accuracy=accuracy, **told)
+    start = np.array(starts)[table["set"]] * batches
+    return table.assign(loss=loss, accuracy=accuracy, **told, switch_start_step=start)
 
 
 def _sets(stored: dict, path: Path) -> np.ndarray:
