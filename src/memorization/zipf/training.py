@@ -70,7 +70,7 @@ def weighted_loss(model: nn.Module, sequences: Tensor, weights: Tensor, precisio
     ----------
     sequences : (distinct, length) of 0 and 1
     weights : (distinct,), of a whole batch summing to one
-    precision : of the model's products, as in ``devices.autocast``; the losses are weighted in their own
+    precision : as in ``devices.autocast``; losses are weighted outside of it
 
     Returns
     -------
