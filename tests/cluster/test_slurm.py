@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from command_line import Study, ended, snakemake
-from one_node_slurm import until
+from processes import until
 
 SMOKE = ("--configfile", "config/smoke.yaml")
 SEQUENCES = "results/zipf/sequences/smoke/seed0.npz"

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from processes import until
 
 from memorization.provenance import ROOT
 from memorization.training.slots import DeviceError, held, lock_folder, take_slots, visible_gpus
@@ -49,13 +50,6 @@ class Process:
     def let_go(self):
         self.process.stdin.close()
         assert self.process.wait(60) == 0
-
-
-def until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.fixture
