@@ -19,7 +19,7 @@ from memorization.training.checkpoints import read_tensors, write_tensors
 from memorization.training.devices import set_up
 from memorization.training.distributed import launch
 from memorization.training.loop import TrainingError
-from memorization.zipf.runs import train_run
+from memorization.zipf.runs import main, train_run
 from memorization.zipf.training import Transformer
 
 CONDITION = {
@@ -180,6 +180,15 @@ def test_a_killed_job_takes_its_processes_along_and_ends_like_an_unbroken_one(ar
         assert torch.equal(tensor, expected_state[name]), name
     for name, rows in trajectory.items():
         np.testing.assert_array_equal(rows, expected[name])
+
+
+def test_a_process_of_a_training_takes_no_slots_since_its_job_has_them(monkeypatch):
+    done = []
+    monkeypatch.setattr("memorization.training.devices.take_slots", lambda *gpus: done.append("take_slots"))
+    for name in ("init_process_group", "train_here", "destroy_process_group"):
+        monkeypatch.setattr(f"memorization.zipf.runs.{name}", lambda *given, name=name, **more: done.append(name))
+    main({"device": "cuda", "progress": {}})
+    assert done == ["init_process_group", "train_here", "destroy_process_group"]
 
 
 def test_a_failure_in_a_process_is_one_of_the_job_and_is_in_its_log(arguments, capfd):
