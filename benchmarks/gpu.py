@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import yaml
+from flops import PEAK, TRAINING, transformer_flops
 from page import PAGE, has_gpus, machine, write
 from snakemake.utils import update_config
 from torch.nn import functional as F
@@ -22,22 +23,12 @@ from memorization.data.sequences import Batches, sample_sequences, zipf_probabil
 from memorization.grokking.conditions import condition as grokking_condition
 from memorization.grokking.conditions import dataset as grokking_dataset
 from memorization.grokking.model import answer_logits, build
-from memorization.models.flops import decoder_training_flops
 from memorization.provenance import ROOT
 from memorization.training.devices import set_up
 from memorization.zipf.conditions import ZipfConditions
 from memorization.zipf.training import Transformer
 
 WARM_UP, STEPS = 10, 100
-PEAK = {  # of vendors' data sheets: TFLOP/s of products in float32 without TF32, and in bfloat16 without sparsity
-    "NVIDIA H200": (67, 989),
-    "NVIDIA H100 80GB HBM3": (67, 989),
-    "NVIDIA H100 PCIe": (51, 756),
-    "NVIDIA A100-SXM4-80GB": (19.5, 312),
-    "NVIDIA A100-SXM4-40GB": (19.5, 312),
-    "NVIDIA A100 80GB PCIe": (19.5, 312),
-    "NVIDIA L40S": (91.6, 362),
-}
 NOT_MEASURED = "Not measured: no GPU machine was at hand. On one, `make bench-gpu` writes this section."
 HEAD = """Written by `make bench-gpu`: one job on one {gpu} ({machine}; torch {torch}, CUDA {cuda}),
 conditions of `config/paper.yaml`, {steps} steps after {warm_up}. Model FLOPs are the matrix products of forward and
@@ -68,9 +59,7 @@ def zipf(config: dict, device: str, names: tuple[str, ...] = ("small", "medium",
             sequences, batches = data(conditions.dataset(name), settings["batch_size"])
             learner = Transformer(settings, sequences.shape[1], 0, device)
             distinct = np.mean([len(np.unique(batches.ranks(n))) for n in range(WARM_UP + 1, WARM_UP + STEPS + 1)])
-            flops = distinct * decoder_training_flops(
-                settings["n_layers"], settings["d_model"], n_outputs=2, length=sequences.shape[1]
-            )
+            flops = TRAINING * distinct * transformer_flops(settings, sequences.shape[1])
             yield Case("zipf", name, precision, trains(learner, sequences, batches), flops)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from flops import PEAK, TRAINING, transformer_flops
 
 from memorization.associative_memory import training as memory
 from memorization.associative_memory.conditions import MemoryConditions
@@ -19,7 +20,7 @@ from memorization.zipf import models as transformer
 from memorization.zipf.conditions import ZipfConditions
 
 ROOT = Path(__file__).parents[1]
-PEAK, UTILIZATION = 19.5e12, 0.2  # of an A100 in float32 without TF32, and the share of it that is assumed
+GPU, UTILIZATION = "NVIDIA A100-SXM4-80GB", 0.2  # in float32, and the share of its peak that is assumed
 
 
 def distinct(data: dict, draws: int) -> float:
@@ -31,16 +32,8 @@ def parameters(build, condition: dict, length: int) -> int:
     return sum(parameter.numel() for parameter in build(condition, length).parameters())
 
 
-def transformer_flops(condition: dict, data: dict) -> float:
-    """Of a forward pass over a sequence: 2 a parameter and token, and 4 · d_model · length a layer and token
-    for the attention, whose masked half is computed too (Chowdhery et al. 2022, appendix B)."""
-    length = data["length"]
-    attention = 4 * condition["n_layers"] * condition["d_model"] * length
-    return length * (2 * parameters(transformer.build, condition, length) + attention)
-
-
 def memory_flops(condition: dict, data: dict) -> float:
-    """Of a forward pass over a sequence: its queries, and its scores with all that is stored, or the readout's."""
+    """Of a forward pass on a sequence: its queries, and its scores with all that is stored, or the readout's."""
     length, heads = data["length"], condition["n_heads"]
     if condition["form"] == "linear_readout":
         return 2 * length * heads * (length + condition["n_units"])
@@ -49,7 +42,7 @@ def memory_flops(condition: dict, data: dict) -> float:
 
 
 FAMILIES = {
-    "zipf": (ZipfConditions, transformer.build, transformer_flops),
+    "zipf": (ZipfConditions, transformer.build, lambda condition, data: transformer_flops(condition, data["length"])),
     "associative_memory": (MemoryConditions, memory.build, memory_flops),
 }
 
@@ -70,7 +63,7 @@ def sizes(family: str, section: dict) -> list[dict]:
         before = range(1 if at else 0, len(trainings) + (1 if at else 0))  # sets of before, by training
         whole = sum(1 + sets / section["evaluation"]["train_stride"] for sets in before)  # sets a recorded step
         recorded = section["evaluation"]["checkpoints"] * data["count"] * whole
-        passes = 3 * steps * distinct(data, condition["batch_size"]) + recorded
+        passes = TRAINING * steps * distinct(data, condition["batch_size"]) + recorded
         rows.append(
             {
                 "condition": f"{family}: {name}",
@@ -85,7 +78,7 @@ def sizes(family: str, section: dict) -> list[dict]:
 
 def line(row: dict) -> str:
     """A row of the table."""
-    hours = row["flops"] / (PEAK * UTILIZATION) / 3600
+    hours = row["flops"] / (PEAK[GPU][0] * 1e12 * UTILIZATION) / 3600
     counts = " | ".join(f"{row[key]:,}" if key in row else "" for key in ("jobs", "parameters", "steps"))
     told = f"{hours:.0f}" if hours >= 1 else f"{hours:.1g}"
     return f"| {row['condition']} | {counts} | {row['flops']:.1e} | {told} |"

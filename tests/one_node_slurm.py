@@ -6,10 +6,11 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from processes import until
 
 PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
 GPUS = ("/dev/null", "/dev/zero")  # pretended: Slurm hands them out, nothing computes on them
@@ -115,14 +116,6 @@ def running() -> Iterator[Slurm]:
         finally:
             for pid_file in reversed(daemons):
                 _stop(folder / pid_file)
-
-
-def until(true: Callable[[], object], seconds: float, otherwise: Callable[[], str] = str) -> None:
-    """Wait until ``true()``; past ``seconds``, fail with what ``otherwise()`` says."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {otherwise()}"
-        time.sleep(0.05)
 
 
 def _configure(folder: Path) -> None:

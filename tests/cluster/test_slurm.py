@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from command_line import Study, ended, planned, snakemake
-from one_node_slurm import until
+from processes import until
 
 from memorization.files import read_arrays
 
@@ -64,11 +64,12 @@ def test_a_cancelled_training_is_submitted_again_and_goes_on_to_the_same_bytes(c
     assert not list((cancelled / CHECKPOINT).parent.glob("*.unfinished"))
 
 
-def test_two_gpu_jobs_at_a_time_have_devices_of_their_own(cluster, tmp_path):
+def test_two_gpu_jobs_at_a_time_have_devices_of_their_own_and_a_job_knows_whether_it_has_any(cluster, tmp_path):
     snakefile = str(cluster.root / "tests/cluster/devices.smk")
     printed = cluster.snakemake("--snakefile", snakefile, "--directory", str(tmp_path))
     assert printed.endswith("exit 0"), printed
     assert {(tmp_path / f"device{number}.txt").read_text() for number in (1, 2)} == {"0\n", "1\n"}
+    assert [(tmp_path / f"given{count}.txt").read_text() for count in (0, 1)] == ["False\n", "True\n"]
 
 
 @pytest.mark.parametrize(("device", "asked"), [("cuda", True), ("cpu", False)])

@@ -1,6 +1,8 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
+from memorization.models.decoder import Decoder
 from memorization.training.devices import DeviceError, autocast, seed_torch, set_up
 
 
@@ -27,6 +29,22 @@ def test_whoever_may_run_on_a_gpu_takes_a_slot_before_torch_looks_for_gpus(monke
     assert done[:2] == ([] if device == "cpu" else [(2, 3), "looks"])
 
 
+@pytest.mark.parametrize(
+    ("device", "given", "taken"), [("auto", {}, False), ("cuda", {}, True), ("auto", {"SLURM_JOB_GPUS": "0"}, True)]
+)
+def test_in_a_slurm_job_without_gpus_auto_leaves_those_of_the_node_alone(monkeypatch, device, given, taken):
+    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"SLURM_JOB_ID": "7"} | given).items():
+        monkeypatch.setenv(name, value)
+    done = []
+    monkeypatch.setattr("memorization.training.devices.take_slots", lambda *gpus: done.append(gpus))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert set_up(device, threads=1) == ("cuda" if taken else "cpu")
+    assert bool(done) == taken
+
+
 def test_fewer_gpus_than_asked_for_are_refused_in_one_line(monkeypatch):
     monkeypatch.setattr("memorization.training.devices.take_slots", lambda *given: [])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -44,11 +62,24 @@ def test_float32_is_float32():
     assert not torch.backends.cudnn.allow_tf32
 
 
-def test_products_are_in_the_precision_that_is_asked_for():
-    layer, x = torch.nn.Linear(4, 4), torch.ones(2, 4)
-    for precision, dtype in [("float32", torch.float32), ("bfloat16", torch.bfloat16)]:
-        with autocast("cpu", precision):
-            assert layer(x).dtype == dtype
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_bfloat16_is_for_maps_attention_and_activation_alone(precision):
+    model, seen = Decoder(3, 2, 6, n_layers=1, n_heads=2, d_model=8), {}
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda _, inputs, output, name=name: seen.update({name: (inputs[0], output)}))
+    tokens = torch.zeros(4, 6, dtype=torch.long)
+    with autocast("cpu", precision):
+        loss = F.cross_entropy(model(tokens).transpose(1, 2), tokens)
+    layer, low = "layers.0", getattr(torch, precision)
+    stream = ["token_embedding", layer, f"{layer}.attention_norm", f"{layer}.feed_forward_norm", "final_norm"]
+    assert {seen[name][1].dtype for name in stream} | {loss.dtype} == {torch.float32}
+    maps = [f"{layer}.{name}" for name in ("attention.qkv", "attention.output", "feed_forward.up", "feed_forward.down")]
+    assert {seen[name][1].dtype for name in [*maps, "head"]} == {low}
+    after = [f"{layer}.attention.output", f"{layer}.feed_forward.down"]  # attention and activation
+    assert {seen[name][0].dtype for name in after} == {low}
+
+
+def test_other_precisions_are_refused():
     with pytest.raises(ValueError, match="precision: 'float16' is not one of float32, bfloat16"):
         autocast("cpu", "float16")
 

@@ -8,31 +8,58 @@ import sys
 import time
 
 import pytest
+from processes import until
 
 from memorization.provenance import ROOT
-from memorization.training.slots import DeviceError, held, lock_folder, take_slots
+from memorization.training.slots import DeviceError, held, lock_folder, take_slots, visible_gpus
 
 TAKE = """
 import json, os, sys, time
 from memorization.training.slots import take_slots
 gpus, share = map(int, sys.argv[1:3])
 taken = take_slots(gpus, share, poll_seconds=0.02)
-begin = time.time()
+assert "torch" not in sys.modules
 print("took", json.dumps([taken, os.environ.get("CUDA_VISIBLE_DEVICES")]), flush=True)
-time.sleep(float(sys.argv[3]))
-print("torch" in sys.modules, begin, time.time(), flush=True)
+sys.stdin.read()
 os._exit(0)  # no clean-up: the kernel gives the slot back
 """
 
 
+class Process:
+    """A process that takes slots and holds them until it is let go."""
+
+    def __init__(self, path, gpus, share, environment):
+        self.path = path
+        command = [sys.executable, "-c", TAKE, str(gpus), str(share)]
+        with path.open("w") as out:
+            self.process = subprocess.Popen(command, env=os.environ | environment, stdin=subprocess.PIPE, stdout=out)
+
+    def told(self, word):
+        """The rest of the line that it began with that word; None so far."""
+        lines = [line for line in self.path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return next((line.removeprefix(word).strip() for line in lines if line.startswith(word)), None)
+
+    def waits(self):
+        return self.told("waiting") is not None and self.told("took") is None
+
+    def took(self):
+        """What it took and what it lets CUDA see, once it has."""
+        until(lambda: self.told("took") or self.process.poll() is not None)
+        return json.loads(self.told("took"))
+
+    def let_go(self):
+        self.process.stdin.close()
+        assert self.process.wait(60) == 0
+
+
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A machine with the GPUs A and B and nothing that names them; ``machine(1, 1, 0.5)`` starts a process there."""
+    """A machine with the GPUs A and B and nothing that names them; ``machine(1, 1)`` starts a process there."""
     smi = tmp_path / "bin/nvidia-smi"
     smi.parent.mkdir()
     smi.write_text("#!/bin/sh\nprintf 'GPU-A\\nGPU-B\\n'\n")
     smi.chmod(0o755)
-    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SLURM_JOB_GPUS"):
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "SLURM_JOB_ID", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(smi.parent))  # no nvidia-smi but this one
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -40,55 +67,41 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", None)  # read TMPDIR again
     started = []
 
-    def start(gpus=1, share=1, seconds=0.3, **environment):
-        command = [sys.executable, "-c", TAKE, *map(str, (gpus, share, seconds))]
-        process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
-        started.append(process)
-        return process
+    def start(gpus=1, share=1, **environment):
+        started.append(Process(tmp_path / f"{len(started)}.out", gpus, share, environment))
+        return started[-1]
 
     yield start
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def ended(process):
-    """What a process waited for, what it took, and from when to when it held it."""
-    *waited, took, times = process.communicate(timeout=60)[0].splitlines()
-    assert process.returncode == 0
-    without_torch, begin, end = times.split()
-    assert without_torch == "False"
-    taken, visible = json.loads(took.removeprefix("took "))
-    return [line for line in waited if line.startswith("waiting")], taken, visible, float(begin), float(end)
+    for each in started:
+        each.process.kill()
+        each.process.communicate()
 
 
 @pytest.mark.parametrize("share", [1, 2])
 def test_many_jobs_never_hold_one_slot_at_a_time_and_use_all_of_them(machine, share):
-    processes = [machine(share=share) for _ in range(7)]
-    results = [ended(process) for process in processes]
-    assert all([visible] == taken for _, taken, visible, *_ in results)
-    assert {taken[0] for _, taken, *_ in results} == {"GPU-A", "GPU-B"}
-    most = 0
-    for device in ("GPU-A", "GPU-B"):
-        held = [(begin, end) for _, taken, _, begin, end in results if taken == [device]]
-        at_once = [sum(begin <= moment < end for begin, end in held) for moment, _ in held]
-        assert max(at_once) <= share
-        most = max(most, *at_once)
-    assert most == share
-    assert any(line for waited, *_ in results for line in waited)
+    left = [machine(share=share) for _ in range(7)]
+    while left:
+        until(lambda: all(each.told("took") or each.told("waiting") for each in left))
+        until(lambda: sum(each.told("took") is not None for each in left) >= min(len(left), 2 * share))
+        holders = [each for each in left if each.told("took")]
+        assert len(holders) == min(len(left), 2 * share)
+        taken = [each.took() for each in holders]
+        assert all(visible == devices[0] for devices, visible in taken)
+        if len(left) >= 2 * share:
+            assert sorted(visible for _, visible in taken) == sorted(["GPU-A", "GPU-B"] * share)
+        holders[0].let_go()
+        left.remove(holders[0])
 
 
 def test_a_killed_process_frees_its_slot(machine):
-    holders = [machine(seconds=600), machine(seconds=600)]
-    lines = [[holder.stdout.readline() for _ in range(2)][1] for holder in holders]
-    taken = [json.loads(line.removeprefix("took "))[0] for line in lines]
+    holders = [machine(), machine()]
+    taken = [holder.took()[0] for holder in holders]
     assert sorted(taken) == [["GPU-A"], ["GPU-B"]]
-    waiting = machine(seconds=0)
-    assert waiting.stdout.readline().startswith("waiting for 1 of 2 GPUs, 1 slots each: locks in ")
-    time.sleep(0.2)
-    assert waiting.poll() is None
-    holders[0].kill()
-    assert ended(waiting)[1] == taken[0]
+    waiting = machine()
+    until(waiting.waits)
+    assert waiting.told("waiting").startswith("for 1 of 2 GPUs, 1 slots each: locks in ")
+    holders[0].process.kill()
+    assert waiting.took()[0] == taken[0]
 
 
 HAND_ON = """
@@ -101,45 +114,108 @@ print(child.pid)
 
 
 def test_a_slot_is_held_as_long_as_a_process_that_computes_there(machine):
-    holder = machine(seconds=600)
-    assert "took" in [holder.stdout.readline() for _ in range(2)][1]
+    assert machine().took()[0] == ["GPU-A"]
     gone = subprocess.run([sys.executable, "-c", HAND_ON], stdout=subprocess.PIPE, text=True, check=True)
     child = int(gone.stdout.splitlines()[-1])
     try:
-        waiting = machine(seconds=0)
-        assert waiting.stdout.readline().startswith("waiting for 1 of 2 GPUs")
+        waiting = machine()
+        until(waiting.waits)
         time.sleep(0.2)
-        assert waiting.poll() is None
+        assert waiting.waits()
     finally:
         os.kill(child, signal.SIGKILL)
-    assert ended(waiting)[1] == ["GPU-B"]
+    assert waiting.took()[0] == ["GPU-B"]
 
 
 def test_several_gpus_are_taken_at_once_or_not_at_all(machine):
-    results = [ended(process) for process in [machine(gpus=2), machine(gpus=1), machine(gpus=2)]]
-    assert [sorted(taken) for _, taken, *_ in results] == [["GPU-A", "GPU-B"], results[1][1], ["GPU-A", "GPU-B"]]
-    (*_, begin, end), (*_, other_begin, other_end) = results[0], results[2]
-    assert end <= other_begin or other_end <= begin
+    one = machine()
+    assert one.took()[0] == ["GPU-A"]
+    both = [machine(gpus=2), machine(gpus=2)]
+    until(lambda: all(each.waits() for each in both))
+    other = machine()
+    assert other.took()[0] == ["GPU-B"]  # which those that wait for two do not hold
+    one.let_go()
+    other.let_go()
+    until(lambda: any(each.told("took") for each in both))
+    both.sort(key=Process.waits)
+    assert both[0].took() == [["GPU-A", "GPU-B"], "GPU-A,GPU-B"]
+    assert both[1].waits()
+    both[0].let_go()
+    assert both[1].took()[0] == ["GPU-A", "GPU-B"]
+
+
+@pytest.mark.parametrize("named", ["1,0", "GPU-B,GPU-A", "MIG-GPU-A/1/0, MIG-9", "1,0,2", "1,0,-1,7"])
+def test_gpus_that_the_user_named_are_shared_out_by_these_names(machine, named):
+    first, second = (name.strip() for name in named.split(",")[:2])
+    holders = [machine(CUDA_VISIBLE_DEVICES=named) for _ in range(2)]
+    taken = [holder.took() for holder in holders]
+    assert sorted(taken) == sorted([[[first], first], [[second], second]])
+    waiting = machine(CUDA_VISIBLE_DEVICES=named)
+    until(waiting.waits)
+    holders[1].let_go()
+    assert waiting.took() == taken[1]
 
 
 @pytest.mark.parametrize(
     "environment",
-    [{"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": ""}, {"SLURM_JOB_ID": "7", "SLURM_JOB_GPUS": "3"}],
+    [
+        {"CUDA_VISIBLE_DEVICES": "GPU-B"},
+        {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+    ],
 )
-def test_gpus_that_were_given_are_left_alone(machine, environment, tmp_path):
-    _, taken, visible, *_ = ended(machine(seconds=0, **environment))
-    assert taken == []
-    assert visible == environment.get("CUDA_VISIBLE_DEVICES")
+def test_runs_that_name_a_gpu_and_runs_that_name_none_share_one_lock(machine, environment):
+    named = machine(**environment)
+    assert named.took()[1] == environment["CUDA_VISIBLE_DEVICES"]
+    assert machine().took()[0] == ["GPU-A"]
+    waiting = machine()
+    until(waiting.waits)
+    named.let_go()
+    assert waiting.took()[0] == ["GPU-B"]
+
+
+def test_a_name_that_is_cut_short_and_the_one_gpu_of_a_machine_lock_by_their_uuid(monkeypatch):
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-12")
+    assert visible_gpus(["GPU-12f", "GPU-34a"]) == {"GPU-12f": "GPU-12"}
+    assert visible_gpus(["GPU-12f", "GPU-12a"]) == {}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert visible_gpus(["GPU-12f"]) == {"GPU-12f": "0"}
+    assert visible_gpus(["GPU-12f", "GPU-34a"]) == {"0": "0"}
+    assert visible_gpus([]) == {}
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"CUDA_VISIBLE_DEVICES": ""},
+        {"CUDA_VISIBLE_DEVICES": "-1"},
+        {"SLURM_JOB_ID": "7", "SLURM_JOB_GPUS": "3"},
+        {"SLURM_JOB_ID": "7", "SLURM_STEP_GPUS": "3"},
+        {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0,1"},
+    ],
+)
+def test_gpus_that_slurm_gave_or_the_user_hid_are_left_alone(machine, environment, tmp_path):
+    assert machine(**environment).took() == [[], environment.get("CUDA_VISIBLE_DEVICES")]
     assert not list(tmp_path.glob("memorization-gpus-*"))
 
 
-def test_a_slurm_job_whose_gpus_nobody_named_takes_a_slot(machine):
-    assert ended(machine(seconds=0, SLURM_JOB_ID="7"))[1] == ["GPU-A"]
+def test_a_process_takes_slots_once(machine):
+    twice = "from memorization.training.slots import take_slots; print(take_slots(), take_slots())"
+    done = subprocess.run([sys.executable, "-c", twice], stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines() == ["slots taken: GPU-A.1", "['GPU-A'] []"]
 
 
-def test_more_gpus_than_there_are_are_refused(machine):
+def test_a_slurm_job_that_insists_on_a_gpu_takes_a_slot(machine):
+    """``devices.set_up`` asks for none here where the device is ``auto``."""
+    assert machine(SLURM_JOB_ID="7").took()[0] == ["GPU-A"]
+
+
+def test_more_gpus_than_there_are_are_refused(machine, monkeypatch):
     with pytest.raises(DeviceError, match="gpus: 3, but this machine has 2; allowed are 1 to 2"):
         take_slots(3)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with pytest.raises(DeviceError, match="gpus: 2, but CUDA_VISIBLE_DEVICES names 1; allowed are 1 to 1"):
+        take_slots(2)
     assert held() == []
 
 

@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from processes import below, is_running, until
 
 from memorization.data.sequences import Batches, following_set, sample_sequences, zipf_probabilities
 from memorization.files import read_arrays, write_arrays
@@ -19,7 +19,7 @@ from memorization.training.checkpoints import read_tensors, write_tensors
 from memorization.training.devices import set_up
 from memorization.training.distributed import launch
 from memorization.training.loop import TrainingError
-from memorization.zipf.runs import train_run
+from memorization.zipf.runs import main, train_run
 from memorization.zipf.training import Transformer
 
 CONDITION = {
@@ -80,18 +80,18 @@ import json, sys
 import numpy as np, torch
 from memorization.data.sequences import Batches
 from memorization.training.checkpoints import write_tensors
-from memorization.training.distributed import join, leave
+from memorization.training.distributed import destroy_process_group, init_process_group
 from memorization.zipf.training import Transformer
 given = json.loads(sys.argv[1])
 torch.set_default_dtype(torch.float64)
-first = join("cpu") == 0
+first = init_process_group("cpu") == 0
 learner = Transformer(given["condition"], len(given["sequences"][0]), 0, "cpu")
 batches = Batches(np.array(given["probabilities"]), given["size"], "test", 0)
 for n in range(1, 31):
     loss = learner.step(np.array(given["sequences"], np.uint8), batches.ranks(n))
 if first:
     write_tensors(given["path"], learner.state() | {"loss": loss}, {})
-leave()
+destroy_process_group()
 """
 
 
@@ -102,7 +102,7 @@ def test_in_float64_they_agree_to_rounding_even_where_one_has_no_sequence(tmp_pa
     p, condition = zipf_probabilities(count, 1.0), CONDITION | {"freeze": freeze}
     sequences = sample_sequences(count, LENGTH, generator("test", 0, "sequences"))
     given = {"condition": condition, "probabilities": list(p), "sequences": sequences.tolist(), "size": size}
-    launch("trained", given | {"path": str(tmp_path / "two")}, processes=2)
+    launch("trained", given | {"path": str(tmp_path / "two")}, world_size=2)
     batches = Batches(p, size, "test", 0)
     assert (min(len(set(batches.ranks(n))) for n in range(1, 31)) == 1) == (count == 3)
     torch.set_default_dtype(torch.float64)
@@ -134,50 +134,61 @@ def test_a_switch_goes_on_in_two_processes(arguments, tmp_path):
 JOB = """
 import json, sys
 from memorization.training.devices import set_up
-from memorization.zipf.runs import train_run
+from memorization.zipf import runs
 set_up("cpu", threads=1)
-train_run(**json.loads(sys.argv[1]))
+launch = runs.launch
+runs.launch = lambda module, *others: launch("stuck", *others)
+runs.train_run(**json.loads(sys.argv[1]))
+"""
+STUCK = """
+import json, os, sys, time
+from pathlib import Path
+from memorization.random_sequences import training
+from memorization.zipf.runs import main
+given = json.loads(sys.argv[1])
+
+class Stuck(training.Training):
+    def step(self, n):
+        if n == 13:
+            Path(given["unfinished"] + ".rank" + os.environ["RANK"]).touch()
+            time.sleep(3600)
+        return super().step(n)
+
+training.Training = Stuck
+main(given)
 """
 
 
-def processes_below(pid):
-    """The process ids of all that a process has started, and of what these have."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [*map(int, children), *(each for child in children for each in processes_below(child))]
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes outlive the job that started them")
-def test_a_killed_job_takes_its_processes_along_and_ends_like_an_unbroken_one(arguments, tmp_path, capfd):
-    broken, unbroken = arguments(3, "broken", step=60, every=0), arguments(3, "unbroken", step=60)
+def test_a_killed_job_takes_its_processes_along_and_ends_like_an_unbroken_one(arguments, tmp_path, monkeypatch, capfd):
+    (tmp_path / "stuck.py").write_text(STUCK)  # at step 13, until it is killed
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    broken, unbroken = arguments(3, "broken", every=0), arguments(3, "unbroken")
     job = subprocess.Popen([sys.executable, "-c", JOB, json.dumps(broken)], stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 60
-    while not Path(broken["unfinished"]).exists() and time.monotonic() < until:
-        time.sleep(0.01)
-    started = processes_below(job.pid)
+    until(lambda: Path(broken["unfinished"] + ".rank0").exists() or job.poll() is not None)
+    started = below(job.pid)
     assert len(started) == 4  # torchrun and three processes: sums of two would not depend on their order
     os.kill(job.pid, signal.SIGKILL)
     job.wait()
-    until = time.monotonic() + 20
-    while any(map(is_running, started)) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not any(map(is_running, started))
-    at = int(read_tensors(broken["unfinished"])["step"])
-    assert 0 < at < 60
+    until(lambda: not any(map(is_running, started)))
+    assert read_tensors(broken["unfinished"])["step"] == 12
     capfd.readouterr()
     state, trajectory = train_run(**broken | {"progress": unbroken["progress"]})
-    assert f"going on after step {at}, from" in capfd.readouterr().out
+    assert "going on after step 12, from" in capfd.readouterr().out
     expected_state, expected = train_run(**unbroken)
     for name, tensor in state.items():
         assert torch.equal(tensor, expected_state[name]), name
     for name, rows in trajectory.items():
         np.testing.assert_array_equal(rows, expected[name])
+
+
+def test_a_process_of_a_training_takes_no_slots_since_its_job_has_them(monkeypatch):
+    done = []
+    monkeypatch.setattr("memorization.training.devices.take_slots", lambda *gpus: done.append("take_slots"))
+    for name in ("init_process_group", "train_here", "destroy_process_group"):
+        monkeypatch.setattr(f"memorization.zipf.runs.{name}", lambda *given, name=name, **more: done.append(name))
+    main({"device": "cuda", "progress": {}})
+    assert done == ["init_process_group", "train_here", "destroy_process_group"]
 
 
 def test_a_failure_in_a_process_is_one_of_the_job_and_is_in_its_log(arguments, capfd):

@@ -1,76 +1,81 @@
 """One training in several processes, each on a GPU of its own: torchrun starts them, DDP averages their gradients.
 
 ``launch`` is for the process of the job, all else for the processes that it starts; where a training has but one
-process, ``share`` is all of a batch and nothing is averaged.
+process, ``shard`` is all of a batch and nothing is averaged.
 """
 
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 from datetime import timedelta
+from functools import partial
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from memorization.training import worker
 from memorization.training.loop import TrainingError
 from memorization.training.slots import held
 
-LIBC = ctypes.CDLL(None)
-PATIENCE = timedelta(hours=1)  # of a process that waits for another, which may be writing or evaluating
+TIMEOUT = timedelta(hours=1)  # of a process that waits for another, which may be writing or evaluating
+TORCHRUN = """
+import os
+from torch.distributed.run import main
+os.environ["MEMORIZATION_TORCHRUN"] = str(os.getpid())
+main()
+"""
 
 
-def launch(module: str, arguments: dict, processes: int) -> None:
+def launch(module: str, arguments: dict, world_size: int) -> None:
     """Run ``python -m module JSON`` in several processes of this machine and wait for all of them.
 
-    They print where this process prints, hold its GPU slots, and end when it ends.
+    They print where this process prints. torchrun, which starts them, holds this process's GPU slots too and ends with
+    it; they hold none, but end with torchrun.
 
     Raises
     ------
     TrainingError
         If one of them failed; the others are stopped.
     """
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    torchrun = [sys.executable, "-c", TORCHRUN, "--standalone", "--nproc-per-node", str(world_size)]
     ended = subprocess.run(
-        [*torchrun, "-m", module, json.dumps(arguments)],
-        env={"TORCH_CPP_LOG_LEVEL": "ERROR"} | os.environ,  # or DDP warns of what ``averaging`` wants
+        [*torchrun, "-m", worker.__name__, module, json.dumps(arguments)],
+        env={"TORCH_CPP_LOG_LEVEL": "ERROR"} | os.environ,  # or DDP warns of what ``data_parallel`` wants
         stdout=sys.stdout,
         stderr=sys.stdout,
         pass_fds=held(),
-        preexec_fn=_end_with_parent,
+        preexec_fn=partial(worker.end_with, os.getpid()),
         check=False,
     )
     if ended.returncode:
-        raise TrainingError(f"one of {processes} processes failed; above stands why")
+        raise TrainingError(f"one of {world_size} processes failed; above stands why")
 
 
-def join(device: str) -> int:
-    """Become one of the processes of a training; its number, of which 0 writes and prints.
+def init_process_group(device: str) -> int:
+    """Become one of the processes of a training; its rank, of which 0 writes and prints.
 
     Parameters
     ----------
-    device : ``cuda``, of which the process takes the GPU of its number, or ``cpu``
+    device : ``cuda``, of which the process takes the GPU of its rank, or ``cpu``
     """
-    _end_with_parent()
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=TIMEOUT)
     if dist.get_rank():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     return dist.get_rank()
 
 
-def leave() -> None:
+def destroy_process_group() -> None:
     """Leave the other processes, when all of them are done."""
     dist.barrier()
     dist.destroy_process_group()
 
 
-def averaging(model: nn.Module) -> nn.Module:
+def data_parallel(model: nn.Module) -> nn.Module:
     """The model as training calls it: its gradients are means over the processes."""
     if not dist.is_initialized():
         return model
@@ -79,24 +84,19 @@ def averaging(model: nn.Module) -> nn.Module:
     return DistributedDataParallel(model, find_unused_parameters=True)
 
 
-def share(*arrays):
-    """This process's rows of arrays of equal length: every how many-th; there may be none."""
+def shard(*arrays):
+    """This process's rows of arrays of equal length: every world-size-th; there may be none."""
     mine = slice(dist.get_rank(), None, dist.get_world_size()) if dist.is_initialized() else slice(None)
     return [array[mine] for array in arrays]
 
 
-def processes() -> int:
+def world_size() -> int:
     """How many processes this training has."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def total(value: Tensor) -> Tensor:
+def all_reduce_sum(value: Tensor) -> Tensor:
     """The sum of a tensor over the processes."""
     if dist.is_initialized():
         dist.all_reduce(value)
     return value
-
-
-def _end_with_parent() -> None:
-    if sys.platform == "linux":
-        LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

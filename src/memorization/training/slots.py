@@ -25,8 +25,9 @@ class DeviceError(RuntimeError):
 def take_slots(gpus: int = 1, gpu_share: int = 1, poll_seconds: float = 0.5) -> list[str]:
     """Wait for slots on so many GPUs and let this process and those that it starts see no others.
 
-    Held until the process ends. Does nothing where ``CUDA_VISIBLE_DEVICES`` is set or Slurm gave the GPUs: who chose
-    them keeps jobs apart. GPUs are listed by ``nvidia-smi``; where it lists none there is nothing to share out.
+    Held until the process ends. Shared out are the GPUs that ``CUDA_VISIBLE_DEVICES`` names, or all where it is not
+    set. Does nothing where Slurm gave the GPUs, since it keeps jobs apart, where ``nvidia-smi`` lists none, and where
+    this process has slots already.
 
     Parameters
     ----------
@@ -36,34 +37,72 @@ def take_slots(gpus: int = 1, gpu_share: int = 1, poll_seconds: float = 0.5) -> 
 
     Returns
     -------
-    The UUIDs of the GPUs, as ``CUDA_VISIBLE_DEVICES`` names them now; none where nothing was done.
+    The GPUs as ``CUDA_VISIBLE_DEVICES`` names them now; none where nothing was done.
 
     Raises
     ------
     DeviceError
-        If the machine has fewer GPUs, or the folder of the locks is another user's.
+        If there are fewer GPUs, or the folder of the locks is another user's.
     """
-    if "CUDA_VISIBLE_DEVICES" in os.environ or {"SLURM_JOB_ID", "SLURM_JOB_GPUS"} <= os.environ.keys():
+    if _held or slurm_gave_gpus():
         return []
-    devices = list_gpus()
+    devices = visible_gpus(list_gpus())
     if not devices:
         return []
     if gpus > len(devices):
-        raise DeviceError(f"gpus: {gpus}, but this machine has {len(devices)}; allowed are 1 to {len(devices)}")
+        where = "CUDA_VISIBLE_DEVICES names" if "CUDA_VISIBLE_DEVICES" in os.environ else "this machine has"
+        raise DeviceError(f"gpus: {gpus}, but {where} {len(devices)}; allowed are 1 to {len(devices)}")
     folder, waiting = lock_folder(), False
-    while not (slots := _lock_free(folder, devices, gpus, gpu_share)):
+    while not (slots := _lock_free(folder, list(devices), gpus, gpu_share)):
         if not waiting:
             print(f"waiting for {gpus} of {len(devices)} GPUs, {gpu_share} slots each: locks in {folder}", flush=True)
             waiting = True
         time.sleep(poll_seconds)
     _held.extend(slots.values())
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slots)
+    taken = [devices[lock] for lock in slots]
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
     print("slots taken:", *(Path(file.name).name for file in slots.values()), flush=True)
-    return list(slots)
+    return taken
+
+
+def slurm_gave_gpus() -> bool | None:
+    """Whether Slurm gave this job GPUs; None outside of a job of Slurm's."""
+    if "SLURM_JOB_ID" not in os.environ:
+        return None
+    return not {"CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS"}.isdisjoint(os.environ)
+
+
+def visible_gpus(listed: list[str]) -> dict[str, str]:
+    """The GPUs to share out, by the names of their locks: all, or those that ``CUDA_VISIBLE_DEVICES`` names.
+
+    As CUDA does, it reads names up to the first that names none. A lock has the GPU's UUID, so that runs that name one
+    GPU in several ways share it. Which GPU an index means is up to CUDA, unless there is but one or
+    ``CUDA_DEVICE_ORDER`` is ``PCI_BUS_ID``, the order of nvidia-smi; else the index itself names the lock.
+
+    Parameters
+    ----------
+    listed : the UUIDs of all GPUs, in the order of nvidia-smi
+    """
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:
+        return {uuid: uuid for uuid in listed}
+    known_order = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len(listed) == 1
+    gpus: dict[str, str] = {}
+    for name in map(str.strip, os.environ["CUDA_VISIBLE_DEVICES"].split(",")):
+        begin_so = [uuid for uuid in listed if uuid.startswith(name)]  # CUDA takes a UUID cut short, too
+        if name.isdecimal() and int(name) < len(listed):
+            lock = listed[int(name)] if known_order else name
+        elif name.startswith("GPU-") and len(begin_so) == 1:
+            lock = begin_so[0]
+        elif name.startswith("MIG-"):  # a part of a GPU
+            lock = name.replace("/", "_")
+        else:
+            break
+        gpus[lock] = name
+    return gpus
 
 
 def held() -> list[int]:
-    """File descriptors of the locks, for a child that shall hold them too: they are free once both are gone."""
+    """File descriptors of the locks, for a child that shall hold them too: a lock is free once both are gone."""
     return [file.fileno() for file in _held]
 
 
@@ -93,11 +132,11 @@ def lock_folder() -> Path:
     return folder
 
 
-def _lock_free(folder: Path, devices: list[str], count: int, share: int) -> dict[str, IO]:
+def _lock_free(folder: Path, devices: list[str], count: int, gpu_share: int) -> dict[str, IO]:
     """Locked files by device, of ``count`` devices, or none; every device's first slot before any's second."""
     slots: dict[str, IO] = {}
     with _alone(folder / "choosing"):  # two jobs that each hold half of what they want would wait for ever
-        for number in range(1, share + 1):
+        for number in range(1, gpu_share + 1):
             for device in devices:
                 if len(slots) < count and device not in slots:
                     file = (folder / f"{device}.{number}").open("a")

@@ -11,8 +11,8 @@ from torch import Tensor
 from memorization.data.sequences import Batches, read_sets
 from memorization.random_sequences.training import sizes, train
 from memorization.training.checkpoints import Unfinished, read_tensors
-from memorization.training.devices import set_up
-from memorization.training.distributed import join, launch, leave
+from memorization.training.devices import compute_deterministically
+from memorization.training.distributed import destroy_process_group, init_process_group, launch
 from memorization.zipf.training import Transformer
 
 
@@ -74,12 +74,12 @@ def train_here(
 
 def main(arguments: dict) -> None:
     """Be one of the processes of a training: all of them compute what is recorded, the first one writes it."""
-    set_up(arguments["device"], threads=1)
-    first = join(arguments["device"]) == 0
+    compute_deterministically(threads=1)
+    first = init_process_group(arguments["device"]) == 0
     if not first:
         arguments["progress"] |= {"checkpoint_seconds": math.inf}
     train_here(**arguments, keep_last=first)
-    leave()
+    destroy_process_group()
 
 
 if __name__ == "__main__":

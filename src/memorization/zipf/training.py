@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from memorization.training.checkpoints import restore, training_state
 from memorization.training.devices import autocast, seed_torch
-from memorization.training.distributed import averaging, processes, share, total
+from memorization.training.distributed import all_reduce_sum, data_parallel, shard, world_size
 from memorization.training.freezing import freeze
 from memorization.zipf.models import build, frozen, with_bos
 
@@ -32,17 +32,17 @@ class Transformer:
         self.model, self.device = build(condition, length).to(device), device
         freeze(self.model, frozen(self.model, condition["freeze"]))
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=condition["learning_rate"], fused=True)
-        self.averaging, self.precision = averaging(self.model), condition["precision"]
+        self.data_parallel, self.precision = data_parallel(self.model), condition["precision"]
 
     def step(self, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
-        distinct, counts = share(*np.unique(ranks, return_counts=True))
-        weights = counts * processes() / len(ranks)  # the mean over processes of their losses is that of the batch
+        distinct, counts = shard(*np.unique(ranks, return_counts=True))
+        weights = counts * world_size() / len(ranks)  # the mean over processes of their losses is that of the batch
         batch, weights = (torch.from_numpy(each).to(self.device) for each in (sequences[distinct], weights))
-        loss = weighted_loss(self.averaging, batch, weights, self.precision)
+        loss = weighted_loss(self.data_parallel, batch, weights, self.precision)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return total(loss.detach()) / processes()
+        return all_reduce_sum(loss.detach()) / world_size()
 
     def loss(self, sequences: np.ndarray) -> np.ndarray:
         return evaluate(self.model, torch.from_numpy(sequences).to(self.device))
@@ -70,7 +70,7 @@ def weighted_loss(model: nn.Module, sequences: Tensor, weights: Tensor, precisio
     ----------
     sequences : (distinct, length) of 0 and 1
     weights : (distinct,), of a whole batch summing to one
-    precision : of the model's products, as in ``devices.autocast``; the losses are weighted in their own
+    precision : as in ``devices.autocast``; losses are weighted outside of it
 
     Returns
     -------
