@@ -30,7 +30,11 @@ def reconstruction_residual(snapshots: np.ndarray, n_delays: int, rank: int) -> 
     before, after = pairs(snapshots, n_delays)
     windows = np.concatenate([before, after[:, -1:]], axis=1)
     modes = dmd(before, after, rank)
-    course = modes.eigenvalues[:, None] ** np.arange(windows.shape[1])  # Vandermonde, (m, windows)
+    # Vandermonde, (m, windows), from the last window backwards where a mode grows: no power is above 1, so that
+    # the least squares do not take the small columns beside a fast one for round-off.
+    last = windows.shape[1] - 1
+    since = np.where(np.abs(modes.eigenvalues) > 1, last, 0)
+    course = modes.eigenvalues[:, None] ** (np.arange(last + 1) - since[:, None])
     # Orthonormal directions of the modes first: the normal equations of b lose none of their digits to them.
     basis, coordinates = np.linalg.qr(modes.vectors)
     inside = basis.conj().T @ windows
