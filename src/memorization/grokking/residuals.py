@@ -32,9 +32,10 @@ def reconstruction_residual(snapshots: np.ndarray, n_delays: int, rank: int) -> 
     modes = dmd(before, after, rank)
     # Vandermonde, (m, windows), from the last window backwards where a mode grows: no power is above 1, so that
     # the least squares do not take the small columns beside a fast one for round-off.
-    last = windows.shape[1] - 1
-    since = np.where(np.abs(modes.eigenvalues) > 1, last, 0)
-    course = modes.eigenvalues[:, None] ** (np.arange(last + 1) - since[:, None])
+    bases, powers = modes.eigenvalues.copy(), np.tile(np.arange(windows.shape[1]), (len(modes.eigenvalues), 1))
+    grows = np.abs(bases) > 1
+    bases[grows], powers[grows] = 1 / bases[grows], powers[grows, ::-1]
+    course = bases[:, None] ** powers
     # Orthonormal directions of the modes first: the normal equations of b lose none of their digits to them.
     basis, coordinates = np.linalg.qr(modes.vectors)
     inside = basis.conj().T @ windows
