@@ -58,12 +58,13 @@ def spectra():
 
 def ratios_of(ratio):
     rows = [
-        (data, draw, measure, "wd_1 wd_2", ratio if data == FINGERPRINT else 1.0, 0.1, 0.1)
+        (data, draw, measure, "wd_1 wd_2", ratio if data == FINGERPRINT else 1.0, 0.2, 0.1, 0.5, 0.25)
         for data, draws in ((FINGERPRINT, 1), ("phase_randomised", 4), ("white_noise", 4))
         for draw in range(draws)
         for measure in ("plain", "weighted")
     ]
-    return pd.DataFrame(rows, columns=["data", "draw", "measure", "conditions", "ratio", "p", "smallest_p"])
+    columns = ["data", "draw", "measure", "conditions", "ratio", "p", "smallest_p"]
+    return pd.DataFrame(rows, columns=[*columns, "p_within_seeds", "smallest_p_within_seeds"])
 
 
 def perturbed(reached=True):
@@ -144,8 +145,8 @@ def test_distances_are_a_matrix_and_ratios_with_their_p():
     assert matrix[0, 3:].min() > matrix[0, :3].max()
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == CONDITIONS
     ratios = figure.axes[2]
-    assert [text.get_text() for text in ratios.texts] == ["p = 0.1", "p = 0.1"]
-    assert "0.1" in ratios.get_title()
+    assert [text.get_text() for text in ratios.texts] == ["0.2; 0.5", "0.2; 0.5"]
+    assert "at least 0.1; 0.25" in ratios.get_title()
     assert any(np.allclose(line.get_ydata(), 1) for line in ratios.lines)
     assert max(points.get_offsets()[:, 1].max() for points in ratios.collections) == 4
 
