@@ -81,6 +81,10 @@ def perturbed(reached=True):
     return pd.DataFrame(rows, columns=[*columns, "growth_rate", "generalized_step", "reference_generalized_step"])
 
 
+def legend_entries(figure):
+    return zip(figure.legends[0].texts, figure.legends[0].get_lines(), strict=True)
+
+
 def test_accuracy_has_both_splits_their_mean_and_chance():
     figure = accuracy_figure(history(), conditions=CONDITIONS, plotting=settings("accuracy"))
     assert [ax.get_title() for ax in figure.axes] == CONDITIONS
@@ -121,7 +125,11 @@ def test_residuals_have_a_line_a_seed_in_both_units():
     assert "unit" in figure.axes[2].get_ylabel()
     courses = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
     assert [line.get_ydata()[0] for line in courses] == pytest.approx([0.1, 0.2, 0.3])
-    assert len({to_hex(line.get_color()) for line in courses}) == 3
+    colours = [to_hex(line.get_color()) for line in courses]
+    assert len(set(colours)) == 3
+    entries = {text.get_text(): to_hex(line.get_color()) for text, line in legend_entries(figure)}
+    assert [entries[f"seed {seed}"] for seed in range(3)] == colours
+    assert "99% of training right" in entries
 
 
 def test_spectra_stand_beside_their_surrogates_and_the_unit_circle():

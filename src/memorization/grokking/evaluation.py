@@ -33,8 +33,8 @@ def transitions(
     -------
     DataFrame: ``condition``, ``seed``, ``weight_decay``; ``memorized_step`` and ``generalized_step``, the first
     evaluated steps with 99% of the training and of the validation equations right (NaN: never), and
-    ``delay_ratio``, the second over the first; ``last_step`` of the run; ``final_accuracy_val``; and ``lowest_accuracy_val`` from the crossing on (NaN
-    without one): what was reached may be lost again; ``chance``, 1/p.
+    ``delay_ratio``, the second over the first; ``last_step`` of the run; ``final_accuracy_val``; and
+    ``lowest_accuracy_val`` from the crossing on (NaN without one): what was reached may be lost again; ``chance``, 1/p.
     """
     steps, accuracy = trajectory["step"], trajectory["accuracy_val"]
     memorized, generalized = (first_crossing(steps, trajectory[f"accuracy_{split}"]) for split in ("train", "val"))

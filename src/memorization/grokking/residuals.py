@@ -88,7 +88,8 @@ def run_residuals(
 
     Parameters
     ----------
-    settings : ``center_mode`` of the whole run, from which ``relative_to_t0`` takes its step 0, ``length``, ``stride``, ``n_delays``, ``k_mode``
+    settings : ``center_mode`` of the whole run, from which ``relative_to_t0`` takes its step 0, ``length``,
+        ``stride``, ``n_delays``, ``k_mode``
     """
     centred = center(snapshots, settings["center_mode"])
     sizes = (settings[key] for key in ("length", "stride", "n_delays", "k_mode"))

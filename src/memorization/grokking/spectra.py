@@ -23,8 +23,8 @@ def spectrum(steps: np.ndarray, snapshots: np.ndarray, condition: str, seed: int
     steps : (T,), of the snapshots
     snapshots : (T, q), a quantile embedding
     condition, seed : the run, which name the surrogates' random streams
-    settings : ``method``, ``center_mode`` of the window, whose first snapshot ``relative_to_t0`` takes off, ``n_delays``,
-        ``k_mode``, ``window`` in steps, ``surrogates`` of a kind
+    settings : ``method``, ``center_mode`` of the window, whose first snapshot ``relative_to_t0`` takes off,
+        ``n_delays``, ``k_mode``, ``window`` in steps, ``surrogates`` of a kind
 
     Returns
     -------
