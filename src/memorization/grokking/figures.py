@@ -124,8 +124,8 @@ def residual_figure(
     with style(plotting):
         seeds = sorted(residuals["seed"].unique())
         colours = dict(zip(seeds, sns.color_palette(plotting["palette"], len(seeds)), strict=True))
-        handles = [Line2D([], [], color=colours[seed], linewidth=1.6, label=f"seed {seed}") for seed in seeds]
-        handles += _crossing_handles()
+        handles = _crossing_handles()
+        handles += [Line2D([], [], color=colours[seed], linewidth=1.6, label=f"seed {seed}") for seed in seeds]
         columns = legend_columns(handles, plotting, len(conditions))
         figure = grid(2, len(conditions), plotting, legend_height(handles, columns))
         axes = figure.subplots(2, len(conditions), squeeze=False, sharex=True, sharey="row")
