@@ -15,8 +15,8 @@ def phase_randomised(snapshots: np.ndarray, rng: np.random.Generator) -> np.ndar
     One random phase a frequency is added to all channels (Prichard and Theiler 1994): what is linear and
     stationary in the series stays, when and how anything happened is lost. A Fourier series is periodic, so a series
     that does not end where it begins has a jump there, and random phases spread that jump over the whole surrogate
-    (Theiler et al. 1992; Schreiber and Schmitz 2000, section 4.6). So the straight line from each series' first
-    snapshot to its last is taken off before and put back after. Means and net changes stay as well.
+    (Theiler et al. 1992; Schreiber and Schmitz 2000, chao-dyn/9909037, section 4.6). So the straight line from each
+    series' first snapshot to its last is taken off before and put back after. Means and net changes stay as well.
 
     Parameters
     ----------
