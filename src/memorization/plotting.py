@@ -58,11 +58,18 @@ def legend_height(handles: list[Artist], columns: int) -> float:
     return 0.3 + 0.2 * -(-len(handles) // columns)
 
 
-def over_seeds_lines(ax: Axes, table: pd.DataFrame, x: str, y: str, color, label=None, linestyle="-") -> None:
-    """A thin line a seed, a thick one for their mean, a band for its 95% t interval."""
+def of_all_seeds(table: pd.DataFrame, x: str) -> pd.DataFrame:
+    """The rows at whose ``x`` every seed has one, so that a mean over seeds does not jump where some have ended."""
+    return table[table.groupby(x)["seed"].transform("size") == table["seed"].nunique()]
+
+
+def over_seeds_lines(
+    ax: Axes, table: pd.DataFrame, x: str, y: str, color, label=None, linestyle="-", of_all: bool = False
+) -> None:
+    """A thin line a seed, a thick one for their mean (``of_all`` seeds alone), a band for its 95% t interval."""
     for _, seed in table.groupby("seed"):
         ax.plot(seed[x], seed[y], color=color, alpha=0.35, linewidth=0.6, linestyle=linestyle)
-    mean = over_seeds(table, [x], y)
+    mean = over_seeds(of_all_seeds(table, x) if of_all else table, [x], y)
     ax.plot(mean[x], mean["mean"], color=color, linewidth=1.6, linestyle=linestyle, label=label)
     ax.fill_between(mean[x], mean["low"], mean["high"], color=color, alpha=0.15, linewidth=0)
 

@@ -83,19 +83,38 @@ def test_memory_grows_with_what_is_kept():
         (("defaults", "n_heads"), 3, r"conditions\[wd_0\].d_model: 128 is not divisible by n_heads, 3"),
         (("perturbed", "conditions"), ["wd_9"], "perturbed.conditions: there is no 'wd_9'; allowed: wd_0, wd_1, wd_2"),
         (("perturbed", "steps"), 7000, "perturbed.steps: 7000; wd_2 allows 6000 or less, its steps"),
-        (("dmd", "window"), [0, 7000], "dmd.window: it ends at step 7000; wd_0 allows 6000 or less"),
+        (
+            ("perturbed", "growth_window"),
+            101,
+            "perturbed.growth_window: 101; allowed: multiples of record_every, 2, up",
+        ),
+        (("perturbed", "growth_window"), 2700, "perturbed.growth_window: 2700; allowed: .* up to 2600, the steps"),
+        (("perturbations", 0, "epsilon"), 0.1, r"perturbations\[round_off\].epsilon: 0.1; round_off allows 0 alone"),
+        (("defaults", "min_steps"), 6001, r"conditions\[wd_0\].min_steps: 6001; allowed: 0 to 6000, its steps"),
+        (("conditions", 1, "min_steps"), 2249, "dmd.window: it ends at step 2250; wd_1 allows 2248 or less"),
+        (("defaults", "min_steps"), 1000, "dmd.window: it ends at step 2250; wd_0 allows 1000 or less"),
+        (("dmd", "window"), [0, 2251], "dmd.window: it ends at step 2251; wd_0 allows 2250 or less"),
         (("dmd", "window"), [9, 9], r"dmd.window: \[9, 9\]; allowed: \[first, last\] with first below last"),
         (("dmd", "n_delays"), 1126, "dmd.n_delays: 1126; the 1126 snapshots of its window allow 1 to 1125"),
         (("dmd", "k_mode"), 609, "dmd.k_mode: 609; 1126 snapshots of 19 quantiles with 32 delays allow 1 to 608"),
         (("residual", "n_delays"), 100, "residual.n_delays: 100; the 100 snapshots of its stretches allow 1 to 99"),
         (("residual", "k_mode"), 85, "residual.k_mode: 85; 100 snapshots of 19 quantiles with 16 delays allow 1 to 84"),
-        (("residual", "length"), 3002, "residual.length: 3002 snapshots; allowed: 2 to 3001, of the shortest run"),
+        (("residual", "length"), 3002, "residual.length: 3002 snapshots; allowed: 2 to 1126, those of the least min_s"),
     ],
 )
 def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, message):
     with pytest.raises(ConfigurationError, match=rf"^grokking\.{message}") as error:
         check(changed(SECTION, path, value))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("part", ["dmd", "residual"])
+@pytest.mark.parametrize("path", [("embedding", "n_quantiles"), ("fingerprint", "probe_size")])
+def test_a_snapshot_of_one_value_has_no_mean_to_leave_out(part, path):
+    one = changed(SECTION, path, 1)
+    check(one)
+    with pytest.raises(ConfigurationError, match=rf"^grokking.{part}.center_mode: .* with {'.'.join(path)} of 2 or m"):
+        check(changed(one, (part, "center_mode"), "per_snapshot_mean"))
 
 
 @pytest.mark.parametrize("scale", ["config", "smoke", "paper"])

@@ -37,11 +37,11 @@ def test_history_has_a_row_a_step_and_chance():
 
 def test_transitions_are_first_crossings_and_what_came_after_them():
     row = transitions(trajectory(), P, "wd_1", 3, weight_decay=1).iloc[0]
-    assert (row["memorized_step"], row["generalized_step"], row["delay"]) == (10, 20, 2)
+    assert (row["memorized_step"], row["generalized_step"], row["delay_ratio"]) == (10, 20, 2)
     assert (row["lowest_accuracy_val"], row["final_accuracy_val"], row["last_step"]) == (0.4, 1.0, 40)
     assert (row["weight_decay"], row["chance"]) == (1, 1 / 7)
     never = transitions(trajectory((0, 0, 0, 0, 0)), P, "wd_0", 3, weight_decay=0).iloc[0]
-    assert np.isnan([never["generalized_step"], never["delay"], never["lowest_accuracy_val"]]).all()
+    assert np.isnan([never["generalized_step"], never["delay_ratio"], never["lowest_accuracy_val"]]).all()
     assert never["memorized_step"] == 10
 
 

@@ -58,12 +58,13 @@ def spectra():
 
 def ratios_of(ratio):
     rows = [
-        (data, draw, measure, "wd_1 wd_2", ratio if data == FINGERPRINT else 1.0, 0.1, 0.1)
+        (data, draw, measure, "wd_1 wd_2", ratio if data == FINGERPRINT else 1.0, 0.2, 0.1, 0.5, 0.25)
         for data, draws in ((FINGERPRINT, 1), ("phase_randomised", 4), ("white_noise", 4))
         for draw in range(draws)
         for measure in ("plain", "weighted")
     ]
-    return pd.DataFrame(rows, columns=["data", "draw", "measure", "conditions", "ratio", "p", "smallest_p"])
+    columns = ["data", "draw", "measure", "conditions", "ratio", "p", "smallest_p"]
+    return pd.DataFrame(rows, columns=[*columns, "p_within_seeds", "smallest_p_within_seeds"])
 
 
 def perturbed(reached=True):
@@ -78,6 +79,10 @@ def perturbed(reached=True):
                 )
     columns = ["condition", "seed", "perturbation", "step", "weight_distance", "rms_change", "fingerprint_distance"]
     return pd.DataFrame(rows, columns=[*columns, "growth_rate", "generalized_step", "reference_generalized_step"])
+
+
+def legend_entries(figure):
+    return zip(figure.legends[0].texts, figure.legends[0].get_lines(), strict=True)
 
 
 def test_accuracy_has_both_splits_their_mean_and_chance():
@@ -120,7 +125,11 @@ def test_residuals_have_a_line_a_seed_in_both_units():
     assert "unit" in figure.axes[2].get_ylabel()
     courses = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
     assert [line.get_ydata()[0] for line in courses] == pytest.approx([0.1, 0.2, 0.3])
-    assert len({to_hex(line.get_color()) for line in courses}) == 3
+    colours = [to_hex(line.get_color()) for line in courses]
+    assert len(set(colours)) == 3
+    entries = {text.get_text(): to_hex(line.get_color()) for text, line in legend_entries(figure)}
+    assert [entries[f"seed {seed}"] for seed in range(3)] == colours
+    assert "99% of training right" in entries
 
 
 def test_spectra_stand_beside_their_surrogates_and_the_unit_circle():
@@ -144,8 +153,8 @@ def test_distances_are_a_matrix_and_ratios_with_their_p():
     assert matrix[0, 3:].min() > matrix[0, :3].max()
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == CONDITIONS
     ratios = figure.axes[2]
-    assert [text.get_text() for text in ratios.texts] == ["p = 0.1", "p = 0.1"]
-    assert "0.1" in ratios.get_title()
+    assert [text.get_text() for text in ratios.texts] == ["0.2; 0.5", "0.2; 0.5"]
+    assert "at least 0.1; 0.25" in ratios.get_title()
     assert any(np.allclose(line.get_ydata(), 1) for line in ratios.lines)
     assert max(points.get_offsets()[:, 1].max() for points in ratios.collections) == 4
 

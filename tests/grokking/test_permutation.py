@@ -7,6 +7,8 @@ from memorization.grokking import permutation
 from memorization.grokking.permutation import (
     arrangement_count,
     arrangements_of,
+    block_arrangement_count,
+    block_arrangements_of,
     label_permutation_test,
     swap_test,
 )
@@ -48,6 +50,52 @@ def test_all_runs_at_once_can():
     assert label_permutation_test(distances_of(points), list("aaabbbccc"), RNG)["p"] == pytest.approx(1 / 280)
 
 
+PLACES = 10 * np.tile(np.arange(3), 3) + 2j * np.repeat(np.arange(3), 3)  # seeds to the right, labels upwards
+FAR_APART_SEEDS = distances_of(PLACES)
+
+
+def blocks_of(labels):
+    return [labels[:n].count(label) for n, label in enumerate(labels)]
+
+
+@pytest.mark.parametrize(("labels", "count"), [("aabb", 2), ("aaabbb", 4), ("aaabbbccc", 36), ("ab", 1)])
+def test_every_grouping_within_blocks_is_looked_at_once(labels, count):
+    blocks = np.array(blocks_of(labels))
+    made = list(block_arrangements_of(np.array(list(labels)), [np.flatnonzero(blocks == n) for n in set(blocks)]))
+    groupings = {frozenset(tuple(np.flatnonzero(each == name)) for name in set(labels)) for each in made}
+    assert len(groupings) == len(made) == block_arrangement_count(labels) == count
+    for each in made:
+        assert all(len(set(blocks[each == name])) == len(set(blocks)) for name in set(labels))
+
+
+def test_labels_permuted_within_seeds_reach_less_far():
+    points, labels = np.array([0, 0.1, 0.2, 5, 5.1, 5.2, 9, 9.1, 9.2]), list("aaabbbccc")
+    test = label_permutation_test(distances_of(points), labels, RNG, blocks_of(labels))
+    assert test["p"] == test["smallest_p"] == 1 / 36
+    assert test["arrangements"] == 36
+    # Seeds that are far apart hide the labels from the one permutation and not from the other.
+    free, blocked = (
+        label_permutation_test(FAR_APART_SEEDS, labels, RNG, blocks) for blocks in (None, blocks_of(labels))
+    )
+    assert blocked["p"] == 1 / 36
+    assert free["p"] > 0.5
+
+
+def test_many_arrangements_within_blocks_are_drawn(monkeypatch):
+    monkeypatch.setattr(permutation, "EXACT", 5)
+    monkeypatch.setattr(permutation, "DRAWS", 399)
+    labels = list("aaabbbccc")
+    test = label_permutation_test(FAR_APART_SEEDS, labels, np.random.default_rng(0), blocks_of(labels))
+    assert test["smallest_p"] == 1 / 400
+    assert test["arrangements"] == 399
+    assert test["p"] == pytest.approx(1 / 36, abs=0.03)
+
+
+def test_a_block_without_every_label_is_refused():
+    with pytest.raises(ValueError, match="blocks: each must have every label once"):
+        label_permutation_test(distances_of(np.arange(4.0)), list("aabb"), RNG, [0, 0, 1, 1])
+
+
 def test_labels_that_say_nothing_have_an_even_p():
     rng, values = np.random.default_rng(1), []
     for _ in range(200):
@@ -87,6 +135,15 @@ def test_a_pair_that_is_matched_to_two_real_eigenvalues_is_swapped_with_both():
     a = np.array([0.9 + 0.01j, 0.9 - 0.01j])
     b = np.array([0.92 + 0j, 0.88 + 0j])
     assert swap_test(a, b, RNG)["units"] == 1
+
+
+def test_the_smallest_p_of_drawn_swaps_is_that_of_one_draw(monkeypatch):
+    """The swap of nothing is among them, its opposite, the swap of everything, need not be."""
+    monkeypatch.setattr(permutation, "EXACT", 5)
+    monkeypatch.setattr(permutation, "DRAWS", 7)
+    a, b = np.linspace(0.9, 0.99, 30), np.linspace(0.9, 0.99, 30) - 1e-3
+    test = swap_test(a, b, np.random.default_rng(0))
+    assert test["p"] == test["smallest_p"] == 1 / 8
 
 
 def test_equal_spectra_do_not_differ():

@@ -13,6 +13,13 @@ def test_linear_dynamics_are_told_in_full():
     assert reconstruction_residual(np.ones((50, 3)), 4, 2) == 0
 
 
+def test_a_mode_that_grows_fast_does_not_hide_the_others():
+    t = np.arange(100)
+    snapshots = np.stack([1.5 ** (t - 99.0), np.cos(0.3 * t), np.sin(0.3 * t)], axis=1)
+    assert reconstruction_residual(snapshots, 4, 3) < 1e-8
+    assert reconstruction_residual(1e4 ** (t[:, None] - 75.0), 4, 1) < 1e-8  # its plain powers end beyond floats
+
+
 def test_what_is_left_is_what_a_plain_least_squares_fit_of_all_windows_leaves():
     rng = np.random.default_rng(0)
     snapshots = LINEAR + 0.1 * rng.standard_normal(LINEAR.shape)

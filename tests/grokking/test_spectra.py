@@ -85,6 +85,8 @@ def test_tests_are_of_the_fingerprint_and_of_each_draw(spectra):
     assert (tests["smallest_p"] == 0.1).all()
     own = tests[(tests["data"] == FINGERPRINT) & (tests["measure"] == "plain")].iloc[0]
     assert own["p"] == pytest.approx(0.1)
+    assert own["p_within_seeds"] == own["smallest_p_within_seeds"] == 1 / 4
+    assert (tests["arrangements_within_seeds"] == 4).all()
     assert own["ratio"] > 1
 
 
@@ -109,11 +111,12 @@ def test_one_seed_gives_no_test_but_distances(spectra):
 def test_the_matrix_has_the_runs_in_the_order_of_the_conditions(spectra):
     table = run_distances(spectra)
     own = table[table["data"] == FINGERPRINT]
-    matrix, labels = distance_matrix(own, CONDITIONS, "plain")
+    matrix, labels, seeds = distance_matrix(own, CONDITIONS, "plain")
     assert labels == ["slow"] * 3 + ["fast"] * 3
+    assert seeds == [0, 1, 2] * 2
     np.testing.assert_array_equal(matrix, matrix.T)
     np.testing.assert_array_equal(np.diag(matrix), 0)
-    other, labels = distance_matrix(own, ["fast", "slow"], "plain")
+    other, labels, _ = distance_matrix(own, ["fast", "slow"], "plain")
     np.testing.assert_array_equal(other[:3, 3:], matrix[3:, :3])
     assert labels[0] == "fast"
 

@@ -13,15 +13,27 @@ def walk(steps, channels=3):
 
 
 @pytest.mark.parametrize("steps", [200, 201])
-def test_random_phases_keep_power_cross_spectra_and_means(steps):
+def test_random_phases_keep_trends_power_cross_spectra_and_means(steps):
     snapshots = walk(steps)
     made = phase_randomised(snapshots, np.random.default_rng(1))
-    before, after = (np.fft.rfft(series, axis=0) for series in (snapshots, made))
+    line = snapshots[0] + np.arange(steps)[:, None] / (steps - 1) * (snapshots[-1] - snapshots[0])
+    before, after = (np.fft.rfft(series - line, axis=0) for series in (snapshots, made))
     np.testing.assert_allclose(np.abs(after), np.abs(before), atol=1e-9)
     cross = [spectrum[:, 0] * spectrum[:, 2].conj() for spectrum in (before, after)]
     np.testing.assert_allclose(*cross, atol=1e-6)
     np.testing.assert_allclose(made.mean(axis=0), snapshots.mean(axis=0), atol=1e-10)
     assert np.abs(made - snapshots).mean() > 0.1 * snapshots.std()
+
+
+def test_ends_that_differ_make_no_jump():
+    """A ramp is told by its line alone; a cycle upon it is as smooth after as before."""
+    t = np.arange(400.0)[:, None]
+    np.testing.assert_allclose(phase_randomised(t, np.random.default_rng(0)), t, atol=1e-9)
+    snapshots = t / 100 + 0.1 * np.sin(2 * np.pi * t / 399)
+    for seed in range(5):
+        made = phase_randomised(snapshots, np.random.default_rng(seed))
+        assert np.abs(np.diff(made, axis=0)).max() < 1.1 * np.abs(np.diff(snapshots, axis=0)).max()
+        assert np.abs(made[-1] - made[0] - 4).max() < 0.05
 
 
 def test_white_noise_keeps_means_and_covariance_and_no_order():

@@ -13,7 +13,7 @@ from memorization.training.checkpoints import Unfinished
 P = 11
 SETTINGS = {
     "n_layers": 2, "n_heads": 2, "d_model": 16, "learning_rate": 1e-2, "weight_decay": 1.0, "warmup": 10,
-    "steps": 60, "stop_after": 10,
+    "steps": 60, "stop_after": 10, "min_steps": 0,
 }  # fmt: skip
 EVALUATION = {"every": 10, "checkpoints": 4}
 FINGERPRINT = {"source": "log_prob", "token_index": -1, "record_every": 2}
@@ -134,8 +134,13 @@ def test_what_is_recorded_and_when(tmp_path):
     assert trajectory["parameters"] == sum(parameter.numel() for parameter in training.model.parameters())
 
 
-@pytest.mark.parametrize(("reached", "stop_after", "last"), [(20, 10, 30), (15, 7, 22), (20, 0, 20), (None, 10, 60)])
-def test_training_stops_so_many_steps_after_the_first_crossing(tmp_path, monkeypatch, reached, stop_after, last):
+@pytest.mark.parametrize(
+    ("reached", "stop_after", "min_steps", "last"),
+    [(20, 10, 0, 30), (15, 7, 0, 22), (20, 0, 0, 20), (None, 10, 0, 60), (20, 10, 45, 45), (40, 10, 45, 50)],
+)
+def test_training_stops_so_many_steps_after_the_first_crossing(
+    tmp_path, monkeypatch, reached, stop_after, min_steps, last
+):
     """Validation accuracy is made to cross at a step, and to fall again at the next evaluation."""
     plain = Training.record
 
@@ -145,7 +150,7 @@ def test_training_stops_so_many_steps_after_the_first_crossing(tmp_path, monkeyp
             self.recorded["accuracy_val"].rows[-1] = np.float64(0.99 if n == reached else 0.3)
 
     monkeypatch.setattr(Training, "record", crossing)
-    trajectory = run(tmp_path, stop_after=stop_after).trajectory()
+    trajectory = run(tmp_path, stop_after=stop_after, min_steps=min_steps).trajectory()
     assert trajectory["step"][-1] == last
     assert trajectory["checkpoint_step"][-1] == last
     assert trajectory["fingerprint_step"][-1] == last - last % 2

@@ -10,6 +10,7 @@ import pytest
 from command_line import Study, environment, planned, snakemake
 
 from memorization.files import read_arrays, read_made_by, read_table
+from memorization.provenance import ROOT
 
 SPECTRA = "results/tables/grokking_spectra.parquet"
 
@@ -116,6 +117,18 @@ def test_fingerprints_are_exported_in_the_source_s_layout(study, tmp_path):
     assert json.loads((folder / "config.json").read_text())["params"]["dmd"]["n_delays"] == 8
     assert (folder / "spectrum.pdf").read_bytes().startswith(b"%PDF")
     assert (folder / "spectrum.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_numbers_of_the_page_are_printed_from_a_finished_run(study):
+    script = ROOT.parent / "docs/numbers/grokking.py"
+    result = subprocess.run(
+        [sys.executable, str(script), str(study.folder)], env=environment(), capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    tests = read_table(study.folder / "results/tables/grokking_tests.parquet").query("data == 'fingerprint'")
+    ratio = tests.set_index("measure")["ratio"]["plain"]
+    assert f"fingerprint, plain: ratio {ratio:.2f}" in result.stdout
+    assert f"val, relative_to_t0, projected: ratio {ratio:.1f}" in result.stdout
 
 
 @pytest.mark.parametrize(

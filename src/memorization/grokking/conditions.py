@@ -92,8 +92,10 @@ def check(section: dict) -> None:
         _check_condition(section, name)
     for name in section["perturbed"]["conditions"]:
         named(section["conditions"], name, "grokking.perturbed.conditions")
+    _check_centring(section)
     _check_dmd(section)
     _check_residual(section)
+    _check_perturbed(section)
 
 
 def _check_dataset(data: dict, probe_size: int) -> None:
@@ -118,10 +120,9 @@ def _check_condition(section: dict, name: str) -> None:
         raise ConfigurationError(
             f"{where}.d_model: {settings['d_model']} is not divisible by n_heads, {settings['n_heads']}"
         )
-    last = section["dmd"]["window"][1]
-    if last > settings["steps"]:
+    if settings["min_steps"] > settings["steps"]:
         raise ConfigurationError(
-            f"grokking.dmd.window: it ends at step {last}; {name} allows {settings['steps']} or less, its steps"
+            f"{where}.min_steps: {settings['min_steps']}; allowed: 0 to {settings['steps']}, its steps"
         )
     if name in section["perturbed"]["conditions"] and section["perturbed"]["steps"] > settings["steps"]:
         raise ConfigurationError(
@@ -135,6 +136,13 @@ def _check_dmd(section: dict) -> None:
     first, last = dmd["window"]
     if first >= last:
         raise ConfigurationError(f"grokking.dmd.window: {dmd['window']}; allowed: [first, last] with first below last")
+    for name in names(section["conditions"]):
+        recorded = _surely_recorded(section, name)
+        if last > recorded:
+            raise ConfigurationError(
+                f"grokking.dmd.window: it ends at step {last}; {name} allows {recorded} or less, the last step of its "
+                f"min_steps at which record_every records"
+            )
     snapshots = last // every - -(-first // every) + 1
     _check_decomposition("grokking.dmd", dmd, section["embedding"]["n_quantiles"], snapshots, "its window")
 
@@ -144,12 +152,45 @@ def _check_residual(section: dict) -> None:
     _check_decomposition(
         "grokking.residual", residual, section["embedding"]["n_quantiles"], residual["length"], "its stretches"
     )
-    shortest = min(condition(section, name)["steps"] for name in names(section["conditions"]))
+    shortest = min(_surely_recorded(section, name) for name in names(section["conditions"]))
     snapshots = shortest // section["fingerprint"]["record_every"] + 1
     if residual["length"] > snapshots:
         raise ConfigurationError(
-            f"grokking.residual.length: {residual['length']} snapshots; allowed: 2 to {snapshots}, of the shortest run"
+            f"grokking.residual.length: {residual['length']} snapshots; allowed: 2 to {snapshots}, those of the least "
+            f"min_steps"
         )
+
+
+def _check_perturbed(section: dict) -> None:
+    for each in section["perturbations"]:
+        if each["kind"] == "round_off" and each["epsilon"]:
+            raise ConfigurationError(
+                f"grokking.perturbations[{each['name']}].epsilon: {each['epsilon']}; round_off allows 0 alone: it "
+                f"leaves the weights as they are"
+            )
+    perturbed, every = section["perturbed"], section["fingerprint"]["record_every"]
+    window, most = perturbed["growth_window"], perturbed["steps"]
+    if window % every or window > most:
+        raise ConfigurationError(
+            f"grokking.perturbed.growth_window: {window}; allowed: multiples of record_every, {every}, up to {most}, "
+            f"the steps of perturbed runs"
+        )
+
+
+def _check_centring(section: dict) -> None:
+    for part in ("dmd", "residual"):
+        for where, key in (("embedding", "n_quantiles"), ("fingerprint", "probe_size")):
+            if section[part]["center_mode"] == "per_snapshot_mean" and section[where][key] == 1:
+                raise ConfigurationError(
+                    f"grokking.{part}.center_mode: per_snapshot_mean leaves nothing of snapshots of one value; allowed "
+                    f"with {where}.{key} of 2 or more"
+                )
+
+
+def _surely_recorded(section: dict, name: str) -> int:
+    """The last step that every run of a condition records, whenever it generalizes."""
+    every = section["fingerprint"]["record_every"]
+    return condition(section, name)["min_steps"] // every * every
 
 
 def _check_decomposition(where: str, keys: dict, n_quantiles: int, snapshots: int, of_what: str) -> None:

@@ -32,9 +32,9 @@ def transitions(
     Returns
     -------
     DataFrame: ``condition``, ``seed``, ``weight_decay``; ``memorized_step`` and ``generalized_step``, the first
-    evaluated steps with 99% of the training and of the validation equations right (NaN: never), and the ``delay``,
-    their ratio; ``last_step`` of the run; ``final_accuracy_val``; and ``lowest_accuracy_val`` from the crossing on (NaN
-    without one): what was reached may be lost again; ``chance``, 1/p.
+    evaluated steps with 99% of the training and of the validation equations right (NaN: never), and
+    ``delay_ratio``, the second over the first; ``last_step`` of the run; ``final_accuracy_val``; and
+    ``lowest_accuracy_val`` from the crossing on (NaN without one): what was reached may be lost again; ``chance``, 1/p.
     """
     steps, accuracy = trajectory["step"], trajectory["accuracy_val"]
     memorized, generalized = (first_crossing(steps, trajectory[f"accuracy_{split}"]) for split in ("train", "val"))
@@ -45,7 +45,7 @@ def transitions(
         "weight_decay": float(weight_decay),
         "memorized_step": np.nan if memorized is None else float(memorized),
         "generalized_step": np.nan if generalized is None else float(generalized),
-        "delay": generalized / memorized if both else np.nan,
+        "delay_ratio": generalized / memorized if both else np.nan,
         "last_step": int(steps[-1]),
         "final_accuracy_val": accuracy[-1],
         "lowest_accuracy_val": np.nan if generalized is None else accuracy[steps >= generalized].min(),
@@ -78,7 +78,9 @@ def grokking_records(
     """``records`` of a run: an item is an equation and its one token the answer, an exposure one place in a batch.
 
     Equations of the training split have the phase ``train``, the others ``held_out``. A guess among the p
-    answers is right once in p and costs log₂ p bits, with or without having seen the equation.
+    answers is right once in p and costs log₂ p bits, which is what is called an equation's prior. It is what an unseen
+    one costs a model that has found no rule. Once it has, unseen equations cost next to nothing too: a record
+    far below its prior says "memorized" only before the run generalizes, or beside the held-out records of its step.
     """
     steps, p, equations = trajectory["checkpoint_step"], int(data["p"]), data["equations"]
     count = len(equations)

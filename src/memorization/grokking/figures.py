@@ -12,8 +12,15 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from memorization.plotting import CHANCE, grid, style
-from memorization.statistics import over_seeds
+from memorization.plotting import (
+    CHANCE,
+    grid,
+    legend_columns,
+    legend_height,
+    of_all_seeds,
+    over_seeds_lines,
+    style,
+)
 
 SPLITS = {"train": "training", "val": "validation"}
 CROSSINGS = {  # marks of the first step at 99%
@@ -41,7 +48,7 @@ def accuracy_figure(history: pd.DataFrame, *, conditions: list[str], plotting: d
         for ax, condition in zip(axes, conditions, strict=True):
             part = history[(history["condition"] == condition) & (history["step"] > 0)]
             for colour, split in zip(colours, SPLITS, strict=True):
-                _seeds_and_mean(ax, part, f"accuracy_{split}", colour)
+                over_seeds_lines(ax, part, "step", f"accuracy_{split}", colour, of_all=True)
             ax.axhline(part["chance"].iloc[0], **CHANCE)
             ax.set(xscale="log", ylim=(-0.02, 1.02), title=condition, xlabel="optimizer step")
         axes[0].set(ylabel="accuracy")
@@ -115,12 +122,15 @@ def residual_figure(
         "unexplained": "residual of Hankel-DMD\n(root mean square, unit\nof the readings)",
     }
     with style(plotting):
-        figure = grid(2, len(conditions), plotting, legend_height=0.3)
+        seeds = sorted(residuals["seed"].unique())
+        colours = dict(zip(seeds, sns.color_palette(plotting["palette"], len(seeds)), strict=True))
+        handles = _crossing_handles()
+        handles += [Line2D([], [], color=colours[seed], linewidth=1.6, label=f"seed {seed}") for seed in seeds]
+        columns = legend_columns(handles, plotting, len(conditions))
+        figure = grid(2, len(conditions), plotting, legend_height(handles, columns))
         axes = figure.subplots(2, len(conditions), squeeze=False, sharex=True, sharey="row")
         for column, condition in zip(axes.T, conditions, strict=True):
             part = residuals[residuals["condition"] == condition]
-            seeds = sorted(part["seed"].unique())
-            colours = dict(zip(seeds, sns.color_palette(plotting["palette"], len(seeds)), strict=True))
             for ax, value in zip(column, rows, strict=True):
                 for seed, course in part.groupby("seed"):
                     ax.plot(course["step"], course[value], color=colours[seed], linewidth=0.9)
@@ -132,7 +142,7 @@ def residual_figure(
         for ax, (value, label) in zip(axes[:, 0], rows.items(), strict=True):
             ax.set_ylabel(label)
             ax.set_ylim(*plotting[value])
-        figure.legend(handles=_crossing_handles(), loc="outside lower center", ncols=2)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
 
@@ -172,7 +182,7 @@ def perturbation_figure(table: pd.DataFrame, *, conditions: list[str], plotting:
                 own = part[(part["perturbation"] == name) & part["growth_rate"].notna()]
                 for _, seed in own.groupby("seed"):
                     growth.plot(seed["step"], 1000 * seed["growth_rate"], color=colours[name], alpha=0.4, linewidth=0.6)
-                mean = own[_everywhere(own)].groupby("step")["growth_rate"].mean()
+                mean = of_all_seeds(own, "step").groupby("step")["growth_rate"].mean()
                 growth.plot(mean.index, 1000 * mean, color=colours[name], linewidth=1.6)
             growth.axhline(0, **CHANCE)
             growth.set(xlabel="optimizer step", ylabel="growth of the change\n(per 1000 steps)")
@@ -184,21 +194,13 @@ def perturbation_figure(table: pd.DataFrame, *, conditions: list[str], plotting:
     return figure
 
 
-def _seeds_and_mean(ax: Axes, part: pd.DataFrame, value: str, colour) -> None:
-    for _, seed in part.groupby("seed"):
-        ax.plot(seed["step"], seed[value], color=colour, alpha=0.45, linewidth=0.6)
-    mean = over_seeds(part[_everywhere(part)], ["step"], value)
-    ax.plot(mean["step"], mean["mean"], color=colour, linewidth=1.6)
-    ax.fill_between(mean["step"], mean["low"], mean["high"], color=colour, alpha=0.15, linewidth=0)
-
-
 def _drift(ax: Axes, part: pd.DataFrame, value: str, colour) -> None:
     part = part[(part["step"] > 0) & (part[value] > 0)]
     if part.empty:
         return
     for _, seed in part.groupby("seed"):
         ax.plot(seed["step"], seed[value], color=colour, alpha=0.4, linewidth=0.6)
-    logs = part[_everywhere(part)].assign(log=lambda rows: np.log(rows[value]))
+    logs = of_all_seeds(part, "step").assign(log=lambda rows: np.log(rows[value]))
     mean = np.exp(logs.groupby("step")["log"].mean())
     ax.plot(mean.index, mean, color=colour, linewidth=1.6)
 
@@ -219,11 +221,6 @@ def _reached(ax: Axes, part: pd.DataFrame, names: list[str], colours: dict) -> N
     ax.set(xticks=range(len(names)), xlim=(-0.5, len(names) - 0.5))
     ax.set_xticklabels(names, rotation=35, ha="right", rotation_mode="anchor")
     ax.set_ylabel(f"step of 99% validation\n(▲: not by {last})")
-
-
-def _everywhere(part: pd.DataFrame) -> pd.Series:
-    """The rows of steps that all seeds have: (rows,) bool."""
-    return part.groupby("step")["seed"].transform("size") == part["seed"].nunique()
 
 
 def _mark_crossings(ax: Axes, runs: pd.DataFrame, **look) -> None:

@@ -46,8 +46,8 @@ def center(snapshots: np.ndarray, mode: str) -> np.ndarray:
     ----------
     snapshots : (T, q)
     mode : ``per_snapshot_mean`` takes its mean from each snapshot (rows sum to 0), ``relative_to_t0`` the first
-        snapshot from all (the first row is 0), ``temporal_mean`` the mean over snapshots (columns sum to 0),
-        ``none`` nothing
+        of the given snapshots from all (the first row is 0; step 0 only where they begin there),
+        ``temporal_mean`` the mean over snapshots (columns sum to 0), ``none`` nothing
 
     Returns
     -------

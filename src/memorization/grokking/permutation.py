@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, permutations, product
 from math import factorial, prod
 
 import numpy as np
@@ -12,16 +12,21 @@ EXACT = 20_000  # arrangements up to which all are looked at
 DRAWS = 9_999  # of them otherwise
 
 
-def label_permutation_test(distances: np.ndarray, labels: Sequence[str], rng: np.random.Generator) -> dict:
+def label_permutation_test(
+    distances: np.ndarray, labels: Sequence[str], rng: np.random.Generator, blocks: Sequence[int] | None = None
+) -> dict:
     """Are runs of one label nearer to each other than to those of others?
 
-    The statistic is the mean distance across labels less that within. Runs are what is independent, so labels
-    are permuted over whole runs. All arrangements are looked at where they are few, ``DRAWS`` random ones otherwise.
+    The statistic is the mean distance across labels less that within. Labels are permuted over whole runs. Permuting
+    them over all runs takes these for exchangeable if labels say nothing. Runs that share something else, such as
+    the initial weights and batches of a seed, are not; they are blocks, and labels are permuted within each. All
+    arrangements are looked at where they are few, ``DRAWS`` random ones otherwise.
 
     Parameters
     ----------
     distances : (n, n), symmetric
     labels : (n,), of at least two kinds, one of which stands twice
+    blocks : (n,), what the runs share, every label once in each; one block of all runs by default
 
     Returns
     -------
@@ -31,20 +36,25 @@ def label_permutation_test(distances: np.ndarray, labels: Sequence[str], rng: np
     Raises
     ------
     ValueError
-        If there is no pair within a label, or none across.
+        If there is no pair within a label, or none across, or a block has not every label once.
     """
     labels = np.asarray(labels)
     within, across = _means(distances, labels)
     if np.isnan(within) or np.isnan(across):
         raise ValueError("labels: a permutation test needs two runs of one label and two labels")
-    count = arrangement_count(labels)
+    groups = [np.arange(len(labels))]
+    if blocks is not None:
+        groups = [np.flatnonzero(np.asarray(blocks) == block) for block in np.unique(blocks)]
+        if any(sorted(labels[runs]) != sorted(set(labels)) for runs in groups):
+            raise ValueError("blocks: each must have every label once")
+    count = arrangement_count(labels) if blocks is None else block_arrangement_count(labels)
     if count <= EXACT:
-        arrangements = list(arrangements_of(labels))
+        arrangements = arrangements_of(labels) if blocks is None else block_arrangements_of(labels, groups)
         others = np.array([_statistic(distances, each) for each in arrangements])
         p = (others >= across - within - 1e-12).mean()
         smallest, looked_at = 1 / count, count
     else:
-        others = np.array([_statistic(distances, rng.permutation(labels)) for _ in range(DRAWS)])
+        others = np.array([_statistic(distances, _permuted(labels, groups, rng)) for _ in range(DRAWS)])
         p = (1 + (others >= across - within - 1e-12).sum()) / (1 + DRAWS)
         smallest, looked_at = 1 / (1 + DRAWS), DRAWS
     return {
@@ -86,6 +96,27 @@ def arrangements_of(labels: Sequence[str]) -> Iterator[np.ndarray]:
     return fill(np.full(n, -1), sizes)
 
 
+def block_arrangement_count(labels: Sequence[str]) -> int:
+    """How many ways to group the runs there are if every block has each label once: (labels!)^(blocks - 1)."""
+    kinds = len(set(labels))
+    return factorial(kinds) ** (len(labels) // kinds - 1)
+
+
+def block_arrangements_of(labels: np.ndarray, blocks: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Every grouping of the runs into groups of one run a block, once: (n,) labels, those of the first block kept.
+
+    Parameters
+    ----------
+    labels : (n,)
+    blocks : the places of each block's runs
+    """
+    for orders in product(permutations(labels[blocks[0]]), repeat=len(blocks) - 1):
+        arrangement = labels.copy()
+        for runs, order in zip(blocks[1:], orders, strict=True):
+            arrangement[runs] = order
+        yield arrangement
+
+
 def swap_test(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> dict:
     """How one spectrum's moduli lie above another's, against swaps of matched eigenvalues. Descriptive only.
 
@@ -98,8 +129,9 @@ def swap_test(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> dict:
 
     Returns
     -------
-    ``difference``, the mean of |a| - |b| over matched eigenvalues; ``p``, two-sided; ``smallest_p``; ``units``, the
-    groups that are swapped.
+    ``difference``, the mean of |a| - |b| over matched eigenvalues; ``p``, two-sided, the share of swaps whose
+    difference is as large, all of them where they are few, otherwise none at all and ``DRAWS`` random ones;
+    ``smallest_p``; ``units``, the groups that are swapped.
     """
     rows, columns = linear_sum_assignment(np.abs(np.subtract.outer(a, b)))
     a, b = a[rows], b[columns]
@@ -111,13 +143,22 @@ def swap_test(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> dict:
                 unit[unit == unit[partner]] = unit[i]
     differences = np.array([(np.abs(a) - np.abs(b))[unit == each].sum() for each in np.unique(unit)]) / len(a)
     n = len(differences)
-    if 2**n <= EXACT:
+    if 2**n <= EXACT:  # each stands there with its opposite, whose difference is as large
+        smallest = 2 / 2**n
         signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
     else:
+        smallest = 1 / (1 + DRAWS)
         signs = np.concatenate([np.ones((1, n)), rng.choice([-1, 1], (DRAWS, n))])
     observed = differences.sum()
     p = (np.abs(signs @ differences) >= abs(observed) - 1e-12).mean()
-    return {"difference": observed, "p": float(p), "smallest_p": 2 / len(signs), "units": n}
+    return {"difference": observed, "p": float(p), "smallest_p": smallest, "units": n}
+
+
+def _permuted(labels: np.ndarray, groups: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    permuted = labels.copy()
+    for runs in groups:
+        permuted[runs] = rng.permutation(labels[runs])
+    return permuted
 
 
 def _means(distances: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

@@ -30,7 +30,12 @@ def reconstruction_residual(snapshots: np.ndarray, n_delays: int, rank: int) -> 
     before, after = pairs(snapshots, n_delays)
     windows = np.concatenate([before, after[:, -1:]], axis=1)
     modes = dmd(before, after, rank)
-    course = modes.eigenvalues[:, None] ** np.arange(windows.shape[1])  # Vandermonde, (m, windows)
+    # Vandermonde, (m, windows), from the last window backwards where a mode grows: no power is above 1, so that
+    # the least squares do not take the small columns beside a fast one for round-off.
+    bases, powers = modes.eigenvalues.copy(), np.tile(np.arange(windows.shape[1]), (len(modes.eigenvalues), 1))
+    grows = np.abs(bases) > 1
+    bases[grows], powers[grows] = 1 / bases[grows], powers[grows, ::-1]
+    course = bases[:, None] ** powers
     # Orthonormal directions of the modes first: the normal equations of b lose none of their digits to them.
     basis, coordinates = np.linalg.qr(modes.vectors)
     inside = basis.conj().T @ windows
@@ -83,7 +88,8 @@ def run_residuals(
 
     Parameters
     ----------
-    settings : ``center_mode`` of the whole run, ``length``, ``stride``, ``n_delays``, ``k_mode``
+    settings : ``center_mode`` of the whole run, from which ``relative_to_t0`` takes its step 0, ``length``,
+        ``stride``, ``n_delays``, ``k_mode``
     """
     centred = center(snapshots, settings["center_mode"])
     sizes = (settings[key] for key in ("length", "stride", "n_delays", "k_mode"))

@@ -23,7 +23,8 @@ def spectrum(steps: np.ndarray, snapshots: np.ndarray, condition: str, seed: int
     steps : (T,), of the snapshots
     snapshots : (T, q), a quantile embedding
     condition, seed : the run, which name the surrogates' random streams
-    settings : ``method``, ``center_mode``, ``n_delays``, ``k_mode``, ``window`` in steps, ``surrogates`` of a kind
+    settings : ``method``, ``center_mode`` of the window, whose first snapshot ``relative_to_t0`` takes off,
+        ``n_delays``, ``k_mode``, ``window`` in steps, ``surrogates`` of a kind
 
     Returns
     -------
@@ -86,6 +87,9 @@ def run_distances(spectra: pd.DataFrame) -> pd.DataFrame:
 def distance_tests(distances: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
     """Permutation tests by run label: of all conditions at once, and of each two.
 
+    Runs of one seed share their initial weights and batches, so labels are permuted both over all runs and within
+    seeds alone, which asks less of the runs and reaches less far.
+
     Parameters
     ----------
     distances : ``run_distances``
@@ -94,27 +98,33 @@ def distance_tests(distances: pd.DataFrame, conditions: list[str]) -> pd.DataFra
     Returns
     -------
     DataFrame of a row a test: ``data``, ``draw``, ``measure`` (plain or weighted), ``conditions`` (joined by spaces),
-    and what ``permutation.label_permutation_test`` says.
+    and what ``permutation.label_permutation_test`` says; of the permutations within seeds ``p_within_seeds``,
+    ``smallest_p_within_seeds`` and ``arrangements_within_seeds``.
     """
     groups = [tuple(conditions), *combinations(conditions, 2)] if len(conditions) > 2 else [tuple(conditions)]
     rows = []
     for (data, draw), part in distances.groupby(["data", "draw"], sort=True):
         for group in groups:
             for measure in MEASURES:
-                matrix, labels = distance_matrix(part, list(group), measure)
+                matrix, labels, seeds = distance_matrix(part, list(group), measure)
                 if len(set(labels)) < 2 or len(set(labels)) == len(labels):
                     continue
                 rng = generator("grokking", "permutation", data, draw, measure, *group)
                 test = label_permutation_test(matrix, labels, rng)
+                blocked = label_permutation_test(matrix, labels, rng, seeds)
+                test |= {f"{name}_within_seeds": blocked[name] for name in ("p", "smallest_p", "arrangements")}
                 about = {"data": data, "draw": draw, "measure": measure, "conditions": " ".join(group)}
                 rows.append(about | test)
     columns = ["data", "draw", "measure", "conditions"]
     columns += ["within", "across", "ratio", "statistic", "p", "smallest_p", "arrangements"]
+    columns += [f"{name}_within_seeds" for name in ("p", "smallest_p", "arrangements")]
     return pd.DataFrame(rows, columns=columns)
 
 
-def distance_matrix(distances: pd.DataFrame, conditions: list[str], measure: str) -> tuple[np.ndarray, list[str]]:
-    """Distances (n, n) between the runs of some conditions, in their order and the seeds', and the runs' conditions."""
+def distance_matrix(
+    distances: pd.DataFrame, conditions: list[str], measure: str
+) -> tuple[np.ndarray, list[str], list[int]]:
+    """Distances (n, n) between some conditions' runs, in their order and the seeds'; the runs' conditions and seeds."""
     sides = [distances[["condition_a", "seed_a"]].to_numpy(), distances[["condition_b", "seed_b"]].to_numpy()]
     runs = sorted({tuple(run) for side in sides for run in side}, key=lambda run: (_place(run[0], conditions), run[1]))
     runs = [run for run in runs if run[0] in conditions]
@@ -123,7 +133,7 @@ def distance_matrix(distances: pd.DataFrame, conditions: list[str], measure: str
     for a, b, value in zip(*sides, distances[measure], strict=True):
         if tuple(a) in place and tuple(b) in place:
             matrix[place[tuple(a)], place[tuple(b)]] = matrix[place[tuple(b)], place[tuple(a)]] = value
-    return matrix, [condition for condition, _ in runs]
+    return matrix, [condition for condition, _ in runs], [seed for _, seed in runs]
 
 
 def swap_tests(spectra: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def distances_figure(distances: pd.DataFrame, tests: pd.DataFrame, *, conditions
         figure = grid(1, 3, plotting | {"panel_width": 1.15 * plotting["panel_width"]}, legend_height=0.5)
         axes = figure.subplots(1, 3)
         for ax, measure in zip(axes, MEASURES, strict=False):
-            matrix, labels = distance_matrix(own, conditions, measure)
+            matrix, labels, _ = distance_matrix(own, conditions, measure)
             image = ax.imshow(matrix, cmap=plotting["palette"])
             edges = np.flatnonzero(np.array(labels[1:]) != np.array(labels[:-1])) + 0.5
             for edge in edges:
@@ -140,7 +140,7 @@ def _ratios(ax: Axes, tests: pd.DataFrame, conditions: list[str]) -> None:
             ax.scatter(place + shift + spread, own["ratio"], s=size, edgecolors="0.2", linewidths=0.7, **look)
             for _, test in own.iterrows() if kind == FINGERPRINT else ():
                 ax.annotate(
-                    f"p = {test['p']:.2g}",
+                    f"{test['p']:.2g}; {test['p_within_seeds']:.2g}",
                     (place + shift, test["ratio"]),
                     (0, 6),
                     textcoords="offset points",
@@ -158,8 +158,8 @@ def _ratios(ax: Axes, tests: pd.DataFrame, conditions: list[str]) -> None:
     ax.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     ax.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 5)))
     ax.margins(y=0.15)
-    smallest = omnibus["smallest_p"].min() if len(omnibus) else np.nan
-    ax.set_title(f"smallest p within reach: {smallest:.2g}")
+    smallest = omnibus[["smallest_p", "smallest_p_within_seeds"]].min()
+    ax.set_title("p over all runs; within seeds\n(at least {:.2g}; {:.2g})".format(*smallest))
     handles = [
         Line2D(
             [], [], marker=look["marker"], linestyle="", color="0.2", markerfacecolor=look["facecolors"], label=measure

@@ -10,10 +10,13 @@ KINDS = ("phase_randomised", "white_noise")
 
 
 def phase_randomised(snapshots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The same power spectra, and the same linear correlations between channels, with random phases.
+    """The same trends, power spectra and linear correlations between channels, with random phases.
 
     One random phase a frequency is added to all channels (Prichard and Theiler 1994): what is linear and
-    stationary in the series stays, when and how anything happened is lost. The means stay as well.
+    stationary in the series stays, when and how anything happened is lost. A Fourier series is periodic, so a series
+    that does not end where it begins has a jump there, and random phases spread that jump over the whole surrogate
+    (Theiler et al. 1992; Schreiber and Schmitz 2000, chao-dyn/9909037, section 4.6). So the straight line from each
+    series' first snapshot to its last is taken off before and put back after. Means and net changes stay as well.
 
     Parameters
     ----------
@@ -24,12 +27,13 @@ def phase_randomised(snapshots: np.ndarray, rng: np.random.Generator) -> np.ndar
     (T, q) float64.
     """
     n = len(snapshots)
-    spectrum = np.fft.rfft(snapshots, axis=0)
+    line = np.linspace(snapshots[0], snapshots[-1], n)
+    spectrum = np.fft.rfft(snapshots - line, axis=0)
     phases = np.exp(2j * np.pi * rng.random(len(spectrum)))
     phases[0] = 1
     if n % 2 == 0:  # the highest frequency is real
         phases[-1] = 1 if phases[-1].real >= 0 else -1
-    return np.fft.irfft(spectrum * phases[:, None], n, axis=0)
+    return line + np.fft.irfft(spectrum * phases[:, None], n, axis=0)
 
 
 def white_noise(snapshots: np.ndarray, rng: np.random.Generator) -> np.ndarray:

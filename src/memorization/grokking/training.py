@@ -37,7 +37,8 @@ def train(
 
     Parameters
     ----------
-    settings : n_layers, n_heads, d_model, learning_rate, weight_decay, warmup, steps, stop_after
+    settings : n_layers, n_heads, d_model, learning_rate, weight_decay, warmup, steps, stop_after,
+        min_steps
     data : ``p``, ``equations`` (count, 3) and ``train`` (count,)
     batches : what is trained on at each step
     probes : ``equations.probe``'s rows of either split
@@ -48,7 +49,7 @@ def train(
     device, unfinished, report_seconds : where it runs, its checkpoint, its progress
     perturbation : ``kind``, ``epsilon`` of the change to the initial weights, none by default
     until : the last step at most, ``steps`` by default; training stops ``stop_after`` steps after validation accuracy
-        was first seen at 99%, if that is earlier
+        was first seen at 99%, though not before ``min_steps``, if that is earlier
 
     Returns
     -------
@@ -151,7 +152,7 @@ class Training:
         reached = first_crossing(self.recorded["step"].array(), self.recorded["accuracy_val"].array())
         if reached is None:
             reached = min((n for n in self.evaluated if n > done), default=self.settings["steps"])
-        return min(self.settings["steps"], reached + self.settings["stop_after"])
+        return min(self.settings["steps"], max(self.settings["min_steps"], reached + self.settings["stop_after"]))
 
     def trajectory(self) -> dict[str, np.ndarray]:
         """What was recorded, but for the weights.

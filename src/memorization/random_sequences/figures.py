@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, ScalarFormatter, SymmetricalLogLocator
 
-from memorization.plotting import CHANCE, FLOOR, grid, legend_columns, legend_height, over_seeds_lines, style
+from memorization.plotting import (
+    CHANCE,
+    FLOOR,
+    grid,
+    legend_columns,
+    legend_height,
+    of_all_seeds,
+    over_seeds_lines,
+    style,
+)
 from memorization.random_sequences.measures import LN2
 
 OLDER = sns.light_palette(sns.color_palette("colorblind")[0], n_colors=4)[2]
@@ -143,8 +152,7 @@ def _lines(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, colo
         seen = part[(part["rank"] == rank) & (part["presentations"] > 0)]
         for _, seed in seen.groupby("seed"):
             ax.plot(seed["presentations"], seed[value], color=shade, alpha=0.4, linewidth=0.6)
-        everywhere = seen.groupby("step")["seed"].transform("size") == seen["seed"].nunique()
-        mean = seen[everywhere].groupby("step")[["presentations", value]].mean()
+        mean = of_all_seeds(seen, "step").groupby("step")[["presentations", value]].mean()
         ax.plot(mean["presentations"], mean[value], color=shade, linewidth=1.6)
         if reference and len(seen):
             ends = [mean["presentations"].max() * 0.5, mean["presentations"].max()]

@@ -24,6 +24,7 @@ class OneLayerAttention(nn.Module):
     Parameters
     ----------
     vocabulary, n_outputs, max_length, n_heads, d_model : as in ``Decoder``
+    init_std : standard deviation of all weights at the start but for LayerNorm's, which are 1
     """
 
     def __init__(self, vocabulary: int, n_outputs: int, max_length: int, n_heads: int, d_model: int, init_std: float):

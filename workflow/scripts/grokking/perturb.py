@@ -14,7 +14,7 @@ with job(snakemake) as this:
     fingerprint = this.settings("fingerprint")
     unfinished = Unfinished(this.unfinished(this.output.trajectory), this.progress["checkpoint_seconds"])
     training = train(
-        condition | {"stop_after": 0},
+        condition | {"stop_after": 0, "min_steps": 0},
         data,
         Batches(data["train"], condition["batch_size"], condition["dataset"], this.seed),
         probe(data["train"], fingerprint["probe_size"], fingerprint["fingerprint_seed"]),
