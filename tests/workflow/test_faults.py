@@ -16,29 +16,27 @@ TRAININGS = {  # a family joins by naming a training of the smoke configuration,
     "associative_memory": ("heads_2", "seed0/step60"),
     "grokking": ("wd_1", "seed0"),
 }
-READ = {  # by family: files that are damaged, one of each format, and what is made of them
+READ = {  # files that are damaged, and what is made of each and of no other of them: a family joins by naming some
     "zipf": {
-        "results/zipf/sequences/smoke/seed1.npz": "results/zipf/trajectories/medium/seed1/step40.npz",
-        "results/zipf/checkpoints/small/seed0/step40.safetensors": (
-            "results/zipf/trajectories/resample_all_but_mlp/seed0/step60.npz"
-        ),
-        "results/zipf/evaluations/large_lr/seed0/summary.parquet": "results/tables/zipf_summary.parquet",
+        "zipf/sequences/smoke/seed0_resample1.npz": "zipf/trajectories/resample_all_but_mlp/seed0/step60.npz",
+        "zipf/checkpoints/small/seed1/step40.safetensors": "zipf/trajectories/resample_all_but_mlp/seed1/step60.npz",
+        "zipf/evaluations/large_lr/seed0/by_sequence.parquet": "figures/zipf_accuracy_large_lr.pdf",
     },
     "associative_memory": {
-        "results/associative_memory/sequences/smoke/seed1.npz": (
-            "results/associative_memory/trajectories/heads_1/seed1/step40.npz"
+        "associative_memory/sequences/smoke/seed0_resample1.npz": (
+            "associative_memory/trajectories/resample/seed0/step60.npz"
         ),
-        "results/associative_memory/checkpoints/heads_2/seed0/step40.safetensors": (
-            "results/associative_memory/trajectories/resample/seed0/step60.npz"
+        "associative_memory/checkpoints/heads_2/seed1/step40.safetensors": (
+            "associative_memory/trajectories/resample/seed1/step60.npz"
         ),
-        "results/associative_memory/evaluations/heads_1/seed0/summary.parquet": (
-            "results/figures/associative_memory_heads.pdf"
+        "associative_memory/evaluations/heads_1/seed0/by_sequence.parquet": (
+            "figures/associative_memory_accuracy_heads_1.pdf"
         ),
     },
-    "grokking": {
-        "results/grokking/equations/addition_31/seed0.npz": "results/grokking/trajectories/wd_1/seed0.npz",
-        "results/grokking/trajectories/wd_0/seed1.npz": "results/grokking/embeddings/wd_0/seed1.npz",
-        "results/grokking/spectra/wd_0/seed0.parquet": "results/tables/grokking_spectra.parquet",
+    "grokking, training": {"grokking/equations/addition_31/seed0.npz": "grokking/trajectories/wd_1/seed0.npz"},
+    "grokking, analysis": {
+        "grokking/trajectories/wd_0/seed0.npz": "grokking/embeddings/wd_0/seed0.npz",
+        "tables/grokking_perturbation.parquet": "figures/grokking_perturbation.pdf",
     },
 }
 FAULTS = {  # what a sitecustomize.py does to the process that trains
@@ -182,7 +180,7 @@ def test_a_damaged_unfinished_checkpoint_is_named_and_not_gone_on_from(unbroken,
     run = Run(unbroken.family, tmp_path / "broken")
     run.broken(tmp_path, "out of memory")
     (kept,) = run.unfinished()
-    kept.write_bytes(flipped(kept.read_bytes()))
+    kept.write_bytes(altered(kept.read_bytes()))
     run.again()
     log = run.log.read_text()
     assert re.search(r"\.unfinished: damaged \(.*\).*: starting from the beginning", log)
@@ -190,31 +188,32 @@ def test_a_damaged_unfinished_checkpoint_is_named_and_not_gone_on_from(unbroken,
     assert run.results() == unbroken.results()
 
 
-@pytest.mark.parametrize("family", READ)
-def test_damaged_files_are_refused_by_name_and_made_again_where_they_were_deleted(study, tmp_path, family):
-    copy, targets = tmp_path / "smoke", [*READ[family].values()]
+@pytest.mark.parametrize("read", READ.values(), ids=READ)
+def test_damaged_files_are_refused_by_name_and_made_again_where_they_were_deleted(study, tmp_path, read):
+    copy = tmp_path / "smoke"
     shutil.copytree(study.folder, copy)
+    targets = [f"results/{target}" for target in read.values()]
     arguments = [*targets, "--keep-going", "--cores", "2", *Study(ROOT, copy).arguments()]
     for target in targets:
-        (copy / target).unlink()
-    for damaged in (lambda whole: whole[: len(whole) // 2], flipped):
-        for given in READ[family]:
-            (copy / given).write_bytes(damaged((study.folder / given).read_bytes()))
+        (copy / target).unlink(missing_ok=True)
+    for damaged in (lambda whole: whole[: len(whole) // 2], altered):
+        for given in read:
+            (copy / "results" / given).write_bytes(damaged((study.folder / "results" / given).read_bytes()))
         printed = snakemake(*arguments, root=study.root, check=False)
         assert printed.endswith("exit 1")
-        for given, target in READ[family].items():
-            assert re.search(rf"{given}: damaged \(.*\); delete it and run again", printed), given
-            assert not (copy / target).exists()
-    for given in READ[family]:
-        (copy / given).unlink()
+        for given, target in read.items():
+            assert re.search(rf"results/{given}: damaged \(.*\); delete it and run again", printed), given
+            assert not (copy / "results" / target).exists()
+    for given in read:
+        (copy / "results" / given).unlink()
     snakemake(*arguments, root=study.root)
     for path in filter(Path.is_file, (study.folder / "results").rglob("*")):
         assert (copy / path.relative_to(study.folder)).read_bytes() == path.read_bytes(), path
 
 
-def flipped(whole: bytes) -> bytes:
-    half = len(whole) // 2
-    return whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]
+def altered(whole: bytes) -> bytes:
+    third = len(whole) // 3
+    return whole[:third] + bytes(byte ^ 1 for byte in whole[third : 2 * third]) + whole[2 * third :]
 
 
 def test_a_second_run_at_once_is_told_of_the_first_and_changes_nothing(unbroken, tmp_path):
