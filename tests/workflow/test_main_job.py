@@ -1,12 +1,15 @@
 """The main job by the real command line, its bytes, and what it leaves."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
-from command_line import Study, planned, snakemake
+from command_line import Study, environment, planned, snakemake
 
 from memorization.files import read_made_by, read_table
+from memorization.statistics import t_interval
 
 MAIN = "results/figures/zipf_loss.pdf"
 
@@ -96,6 +99,28 @@ def test_the_default_has_three_seeds_of_every_condition(study, tmp_path):
         assert jobs[f"{family}_train"] == 3 * (len(section["models"]) + sets) == count
     main = planned(MAIN, "--directory", str(tmp_path / "new"), root=study.root)
     assert main["zipf_train"] == 3 * 4
+
+
+def test_numbers_of_the_memory_s_page_are_printed_from_a_run(study, tmp_path):
+    command = [sys.executable, str(study.root / "docs/numbers/associative_memory.py")]
+    found = environment() | {"PYTHONPATH": str(study.root / "src")}
+    printed = subprocess.run(
+        [*command, str(study.folder)], check=True, capture_output=True, text=True, env=found
+    ).stdout
+    summary = read_table(study.folder / "results/tables/associative_memory_summary.parquet")
+    end = summary[(summary["condition"] == "heads_1") & (summary["step"] == 40)]
+    mean, low, high = t_interval(end["suffix_accuracy"].to_numpy())
+    assert f"heads_1: {mean:.3f} [{low:.3f}, {high:.3f}], " in printed
+    for heading in (
+        "second half of the bits alone",
+        "Presentations until .9",
+        "# resample, steps since",
+        "Weights of B",
+    ):
+        assert heading in printed, heading
+    none = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, env=found)
+    assert none.returncode == 1
+    assert none.stderr.strip() == f"{tmp_path}/results/tables: no run of associative_memory"
 
 
 FIGURES = {
