@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import yaml
 from command_line import Study, ended, planned, snakemake
 from processes import until
 
@@ -14,22 +15,6 @@ TRAINED = "results/zipf/trajectories/medium/seed0/step1500.npz"
 CHECKPOINT = "results/zipf/checkpoints/medium/seed0/step1500.safetensors"
 FIGURE = "results/figures/zipf_loss_small.pdf"
 LOG = "logs/zipf/train/medium/seed0/step1500.log"
-
-
-def test_the_smoke_workflow_through_slurm_makes_the_same_bytes_as_locally(cluster, study, tmp_path):
-    """By the users' profile, every job of every family a job of Slurm's."""
-    through = Study(cluster.root, tmp_path / "smoke")
-    without_accounting = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3")
-    printed = cluster.snakemake(*through.arguments("all"), *without_accounting, profile="slurm", seconds=1500)
-    assert printed.endswith("exit 0"), printed
-    made, local = (
-        {path.relative_to(folder): path for path in (folder / "results").rglob("*.*")}
-        for folder in (through.folder, study.folder)
-    )
-    assert made.keys() == local.keys()
-    for name, path in made.items():
-        assert path.read_bytes() == local[name].read_bytes(), name
-    assert printed.count("has been submitted with SLURM jobid") == sum(study.planned("--forceall").values())
 
 
 def test_a_failing_job_is_reported_with_its_log(cluster, tmp_path):
@@ -138,3 +123,25 @@ def test_jobs_go_in_groups_and_in_arrays_as_the_page_says(cluster, study, tmp_pa
         assert (tmp_path / name).read_bytes() == (study.folder / name).read_bytes(), name
     assert "7 of 7 steps (100%) done" in printed
     assert printed.count("has been submitted with SLURM jobid") < 7
+
+
+def test_the_smoke_workflow_through_slurm_makes_the_same_bytes_as_locally(cluster, study, tmp_path):
+    """By the users' profile and with one seed, every job of every family a job of Slurm's."""
+    overlay, slurm, local = tmp_path / "overlay.yaml", tmp_path / "slurm", tmp_path / "local"
+    smoke = yaml.safe_load((cluster.root / "config/smoke.yaml").read_text())
+    overlay.write_text(yaml.safe_dump({family: {"seeds": 1} for family in smoke}))
+
+    def arguments(folder):
+        return Study(cluster.root, folder).arguments("all", overlays=(str(overlay),))
+
+    without_accounting = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3")
+    printed = cluster.snakemake(*arguments(slurm), *without_accounting, profile="slurm", seconds=1200)
+    assert printed.endswith("exit 0"), printed
+    jobs = sum(planned(*arguments(slurm), "--forceall", root=cluster.root).values()) - 1  # all
+    assert printed.count("has been submitted with SLURM jobid") == jobs
+    shutil.copytree(study.folder, local)  # has the runs of that seed; what is of all seeds is made again
+    snakemake(*arguments(local), "--cores", "2", root=cluster.root)
+    made = [path.relative_to(slurm) for path in (slurm / "results").rglob("*.*")]
+    assert len(made) > jobs
+    for name in made:
+        assert (slurm / name).read_bytes() == (local / name).read_bytes(), name
