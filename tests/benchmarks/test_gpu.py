@@ -48,7 +48,7 @@ def test_every_family_has_cases_that_train(monkeypatch):
     monkeypatch.setattr(gpu, "STEPS", 2)
     config = gpu.paper()
     assert config["zipf"]["defaults"]["n_layers"] == 24
-    small = [{"name": "matched", "count": 50, "length": 12, "exponent": 1.0}]
+    small = [{"name": name, "count": 50, "length": 12, "exponent": 1.0} for name in ("paper", "matched")]
     defaults = {"n_layers": 1, "n_heads": 2, "d_model": 8, "batch_size": 16}
     update_config(config["zipf"], {"datasets": small, "defaults": defaults, "models": [{"name": "medium"}]})
     memory = {"batch_size": 16, "memory_size": 64}
