@@ -14,7 +14,8 @@ class DamagedFile(ValueError):
     """A file that is not what was written: cut off, altered, or of another kind."""
 
     def __init__(self, path: str | Path, why: object):
-        super().__init__(f"{path}: damaged ({why}); delete it and run again: it will be made anew")
+        line = " ".join(str(why).split())  # libraries give several
+        super().__init__(f"{path}: damaged ({line}); delete it and run again: it will be made anew")
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """The workflow on a real Slurm of one node."""
 
+import re
 import shutil
+from pathlib import Path
 
 import pytest
-import yaml
 from command_line import Study, ended, planned, snakemake
 from processes import until
 
@@ -111,37 +112,45 @@ def test_a_configuration_that_was_edited_after_submission_changes_nothing_in_the
 
 def test_jobs_go_in_groups_and_in_arrays_as_the_page_says(cluster, study, tmp_path):
     """The options of docs/cluster.md, for one condition: 2 seeds and one figure."""
-    through = Study(cluster.root, tmp_path)
+    through = Study(cluster.root, tmp_path / "smoke")
+    shutil.copytree(study.folder, through.folder)
+    made = [*(through.folder / "results/zipf").glob("[!s]*/small/*/*")]  # of training and of evaluation
+    for path in made:
+        path.unlink()
     together = ["--slurm-array-jobs", "random_sequences,zipf_train"]
     together += ["--groups", "zipf_evaluate=short", "zipf_curves_figure=short"]
     printed = cluster.snakemake(*through.arguments(FIGURE), *together)
     assert printed.endswith("exit 0"), printed
-    assert (tmp_path / FIGURE).exists()
-    evaluated = [path.relative_to(tmp_path) for path in tmp_path.glob("results/zipf/evaluations/*/*/*")]
-    assert len(evaluated) == 2 * 4
-    for name in evaluated:
-        assert (tmp_path / name).read_bytes() == (study.folder / name).read_bytes(), name
-    assert "7 of 7 steps (100%) done" in printed
-    assert printed.count("has been submitted with SLURM jobid") < 7
+    assert (through.folder / FIGURE).exists()
+    assert len(made) == 2 * (1 + 1 + 4)
+    for path in made:
+        assert path.read_bytes() == (study.folder / path.relative_to(through.folder)).read_bytes(), path
+    assert "5 of 5 steps (100%) done" in printed
+    assert printed.count("has been submitted with SLURM jobid") < 5
 
 
 def test_the_smoke_workflow_through_slurm_makes_the_same_bytes_as_locally(cluster, study, tmp_path):
-    """By the users' profile and with one seed, every job of every family a job of Slurm's."""
-    overlay, slurm, local = tmp_path / "overlay.yaml", tmp_path / "slurm", tmp_path / "local"
-    smoke = yaml.safe_load((cluster.root / "config/smoke.yaml").read_text())
-    overlay.write_text(yaml.safe_dump({family: {"seeds": 1} for family in smoke}))
+    """One seed of every condition, all tables and all figures, each a job of Slurm's, by the users' profile.
 
-    def arguments(folder):
-        return Study(cluster.root, folder).arguments("all", overlays=(str(overlay),))
+    The other seed's runs are there, so that tables and figures are of the same runs as the local ones.
+    """
+    through, (equations,) = Study(cluster.root, tmp_path / "smoke"), study.folder.glob("results/grokking/equations/*/*")
+    shutil.copytree(study.folder, through.folder)
+    for path in (through.folder / "results").rglob("*.*"):
+        if "seed1" not in str(path.relative_to(through.folder)):
+            path.unlink()
 
-    without_accounting = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3")
-    printed = cluster.snakemake(*arguments(slurm), *without_accounting, profile="slurm", seconds=1200)
-    assert printed.endswith("exit 0"), printed
-    jobs = sum(planned(*arguments(slurm), "--forceall", root=cluster.root).values()) - 1  # all
-    assert printed.count("has been submitted with SLURM jobid") == jobs
-    shutil.copytree(study.folder, local)  # has the runs of that seed; what is of all seeds is made again
-    snakemake(*arguments(local), "--cores", "2", root=cluster.root)
-    made = [path.relative_to(slurm) for path in (slurm / "results").rglob("*.*")]
-    assert len(made) > jobs
-    for name in made:
-        assert (slurm / name).read_bytes() == (local / name).read_bytes(), name
+    def submitted(target):
+        without_accounting = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3")
+        arguments = (*through.arguments(target), *without_accounting)
+        printed = cluster.snakemake(*arguments, profile="slurm", seconds=1200)
+        assert printed.endswith("exit 0"), printed
+        done = re.search(r"^(\d+) of \1 steps \(100%\) done$", printed, re.MULTILINE)
+        return int(done[1]), printed.count("has been submitted with SLURM jobid")
+
+    assert submitted(str(equations.relative_to(study.folder))) == (1, 1)  # both seeds begin with it
+    steps, jobs = submitted("all")
+    assert jobs == steps - 1  # all
+    for path in filter(Path.is_file, (study.folder / "results").rglob("*")):
+        name = path.relative_to(study.folder)
+        assert (through.folder / name).read_bytes() == path.read_bytes(), name
