@@ -1,13 +1,17 @@
 """Runs the real command line on copies of this checkout."""
 
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["snakemake.cli"])
 
 
 def copy_of_checkout(to: Path) -> Path:
@@ -27,17 +31,31 @@ def command(*arguments: str) -> list[str]:
 
 
 def snakemake(*arguments: str, root: Path, check: bool = True) -> str:
-    """What ``snakemake ARGUMENTS`` prints in a checkout; with ``check`` it must end well."""
-    result = subprocess.run(
-        command(*arguments),
-        cwd=root,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert not check or result.returncode == 0, result.stdout
-    return result.stdout if check else f"{result.stdout}\nexit {result.returncode}"
+    """What ``snakemake ARGUMENTS`` prints in a checkout; with ``check`` it must end well.
+
+    Its process is forked from one that has imported Snakemake and nothing else, which takes half of a dry run's time.
+    """
+    with tempfile.NamedTemporaryFile(prefix="snakemake_", suffix=".txt") as printed:
+        process = FORKED.Process(target=_main, args=(arguments, root, environment(), printed.name))
+        process.start()
+        process.join()
+        text = printed.read().decode()
+    assert not check or process.exitcode == 0, text
+    return text if check else f"{text}\nexit {process.exitcode}"
+
+
+def _main(arguments: tuple[str, ...], root: Path, environment: dict[str, str], printed: str) -> None:
+    with open(printed, "wb") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    os.chdir(root)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = [str(root), *(path for path in sys.path if not Path(path).is_relative_to(ROOT / "src"))]
+    sys.argv = ["snakemake", *arguments]
+    from snakemake.cli import main
+
+    main()
 
 
 def ended(process: subprocess.Popen, seconds: float = 240) -> str:
