@@ -15,6 +15,13 @@ SEQUENCES = "results/zipf/sequences/smoke/seed0.npz"
 TRAINED = "results/zipf/trajectories/medium/seed0/step1500.npz"
 CHECKPOINT = "results/zipf/checkpoints/medium/seed0/step1500.safetensors"
 FIGURE = "results/figures/zipf_loss_small.pdf"
+SECTIONS = ("zipf", "associative_memory", "grokking")
+ENDS = (  # of the workflow, by which every rule has a job
+    *("tables/zipf_by_sequence.parquet", "tables/associative_memory_by_sequence.parquet"),
+    *(f"figures/zipf_{name}.pdf" for name in ("loss", "comparison", "switch", "swap")),
+    *(f"figures/associative_memory_{name}.pdf" for name in ("loss", "heads", "attention", "switch", "comparison")),
+    *(f"figures/grokking_{name}.pdf" for name in ("fingerprint", "distances", "residual", "perturbation")),
+)
 ALIKE = ("medium", "large_rope", "large_lr", "heads_1", "wd_0")  # trained as another condition of the smoke workflow is
 LOG = "logs/zipf/train/medium/seed0/step1500.log"
 
@@ -131,7 +138,7 @@ def test_jobs_go_in_groups_and_in_arrays_as_the_page_says(cluster, study, tmp_pa
 
 
 def test_the_smoke_workflow_through_slurm_makes_the_same_bytes_as_locally(cluster, study, tmp_path):
-    """A training of every kind, what follows from it, all tables and all figures, as jobs of the users' profile.
+    """Every rule of every family, by the users' profile: a training of every kind and what follows from it.
 
     The other runs are there, so that tables and figures are of the same runs as the local ones.
     """
@@ -141,17 +148,19 @@ def test_the_smoke_workflow_through_slurm_makes_the_same_bytes_as_locally(cluste
         if not ("seed1" in str(path.relative_to(through.folder)) or {*ALIKE} & {*path.parts}):
             path.unlink()
 
-    def submitted(target):
+    def submitted(*targets):
         without_accounting = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3")
-        arguments = (*through.arguments(target), *without_accounting)
+        arguments = (*through.arguments(*targets), *without_accounting)
         printed = cluster.snakemake(*arguments, profile="slurm", seconds=1200)
         assert printed.endswith("exit 0"), printed
-        done = re.search(r"^(\d+) of \1 steps \(100%\) done$", printed, re.MULTILINE)
-        return int(done[1]), printed.count("has been submitted with SLURM jobid")
+        counts = dict(re.findall(r"^(\w+) +(\d+)$", printed.partition("\nSelect jobs")[0], re.MULTILINE))
+        assert printed.count("has been submitted with SLURM jobid") == int(counts.pop("total"))
+        return {*counts}
 
-    assert submitted(str(equations.relative_to(study.folder))) == (1, 1)  # all of grokking begins with it
-    steps, jobs = submitted("all")
-    assert jobs == steps - 1  # all
-    for path in filter(Path.is_file, (study.folder / "results").rglob("*")):
-        name = path.relative_to(study.folder)
-        assert (through.folder / name).read_bytes() == path.read_bytes(), name
+    rules = submitted(str(equations.relative_to(study.folder)))  # all of grokking begins with it
+    rules |= submitted(*(f"results/{path}" for path in ENDS))
+    texts = [path.read_text() for path in (cluster.root / "rules").glob("*.smk")]
+    assert rules == {*re.findall(r"^rule (\w+):", "".join(texts), re.MULTILINE)} - {*SECTIONS}
+    for path in filter(Path.is_file, (through.folder / "results").rglob("*")):
+        name = path.relative_to(through.folder)
+        assert path.read_bytes() == (study.folder / name).read_bytes(), name

@@ -4,8 +4,6 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import GPT2Config, GPT2LMHeadModel
-from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from memorization.models.decoder import POSITIONS, Decoder, FeedForward, rotate, rotations, sinusoids
 
@@ -22,6 +20,8 @@ def tokens(batch=4, length=9):
 
 
 def test_equals_gpt2_of_transformers_with_the_same_weights():
+    from transformers import GPT2Config, GPT2LMHeadModel  # here: it takes seconds, in each of pytest's processes
+
     ours = build()
     config = GPT2Config(
         vocab_size=11, n_positions=9, n_embd=12, n_layer=2, n_head=3,
@@ -53,6 +53,8 @@ def test_equals_gpt2_of_transformers_with_the_same_weights():
 
 
 def test_rotation_equals_llamas():
+    from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
     x = torch.randn(2, 3, 9, 8, generator=torch.Generator().manual_seed(0))
     cos, sin = rotations(9, 8)
     both = [torch.cat([table, table], dim=-1)[None] for table in (cos, sin)]
