@@ -75,7 +75,10 @@ def over_seeds_lines(
 
 
 def save(figure: Figure, paths: Mapping[str, str], plotting: dict, made_by: dict) -> None:
-    """Write a figure in every format of ``paths`` (format: path), without dates, saying what made it."""
+    """Write a figure in every format of ``paths`` (format: path), without dates, saying what made it.
+
+    The first format lays the figure out, once for all: what is added to it later stays where it is put.
+    """
     made_by = json.dumps(made_by, sort_keys=True)
     metadata = {
         "pdf": {"CreationDate": None, "Keywords": made_by},

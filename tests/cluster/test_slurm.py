@@ -15,7 +15,7 @@ SEQUENCES = "results/zipf/sequences/smoke/seed0.npz"
 TRAINED = "results/zipf/trajectories/medium/seed0/step800.npz"
 CHECKPOINT = "results/zipf/checkpoints/medium/seed0/step800.safetensors"
 FIGURE = "results/figures/zipf_loss_small.pdf"
-SECTIONS = ("zipf", "associative_memory", "grokking")
+FAMILIES = ("zipf", "associative_memory", "grokking")
 ENDS = (  # of the workflow, by which every rule has a job
     *("tables/zipf_by_sequence.parquet", "tables/associative_memory_by_sequence.parquet"),
     *(f"figures/zipf_{name}.pdf" for name in ("loss", "comparison", "switch", "swap")),
@@ -137,7 +137,7 @@ def test_jobs_go_in_groups_and_in_arrays_as_the_page_says(cluster, study, tmp_pa
     assert printed.count("has been submitted with SLURM jobid") < 5
 
 
-def test_the_smoke_workflow_through_slurm_makes_the_same_bytes_as_locally(cluster, study, tmp_path):
+def test_every_rule_of_the_smoke_workflow_through_slurm_makes_the_same_bytes_as_locally(cluster, study, tmp_path):
     """Every rule of every family, by the users' profile, from the data to the figures.
 
     Runs that are left as the local run made them stand in tables and figures beside those that are made again.
@@ -163,7 +163,7 @@ def test_the_smoke_workflow_through_slurm_makes_the_same_bytes_as_locally(cluste
     rules = submitted(*data)  # first, so that they make nothing else stale: they are what they were
     rules |= submitted(*(f"results/{path}" for path in ENDS))
     texts = [path.read_text() for path in (cluster.root / "rules").glob("*.smk")]
-    assert rules == {*re.findall(r"^rule (\w+):", "".join(texts), re.MULTILINE)} - {*SECTIONS}
+    assert rules == {*re.findall(r"^rule (\w+):", "".join(texts), re.MULTILINE)} - {*FAMILIES}
     for path in filter(Path.is_file, (through.folder / "results").rglob("*")):
         name = path.relative_to(through.folder)
         assert path.read_bytes() == (study.folder / name).read_bytes(), name
