@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memorization.data.sequences import sample_sequences
+from memorization.data.sequences import following_set, sample_sequences
 from memorization.random_sequences.measures import by_sequence, evaluate, sequence_records, sequence_runs, summary
 from memorization.records import RECORD
 
@@ -65,11 +65,31 @@ def test_the_ceiling_of_uniform_draws_counts_ties_as_guesses():
 
 def test_summary_has_the_weighted_loss_its_floor_and_means_over_the_sample(table):
     weighted = pd.DataFrame({"set": [0], "step": [9], "weighted_loss": [0.42]})
-    row = summary(table, weighted, P, 2, list(RUN)).iloc[0]
+    row = summary(table, weighted, P, 2, [0.0], list(RUN)).iloc[0]
     assert (row["condition"], row["seed"], row["step"], row["weighted_loss"]) == ("some", 5, 9, 0.42)
     assert row["floor"] == pytest.approx(-(P * np.log(P)).sum() / 4)
     assert row["suffix_accuracy"] == 1.0  # rank 2; rank 0 has no suffix, 1 and 3 are not of the sample
-    assert summary(table, weighted, P, 1, list(RUN))["suffix_accuracy"].tolist() == [0.75]
+    assert summary(table, weighted, P, 1, [0.0], list(RUN))["suffix_accuracy"].tolist() == [0.75]
+
+
+@pytest.mark.parametrize("stride", [1, 3, 4, 10, 25])
+def test_sequences_that_a_switch_kept_count_by_their_share_whatever_the_stride(stride):
+    """Every 50th is kept, as are those of the sample where the stride and 50 have common factors."""
+    count, length = 500, 20
+    first = sample_sequences(count, length, np.random.default_rng(0))[None]
+    sets = np.stack([*first, following_set(first, "forget", np.random.default_rng(1))])
+    before, after = (
+        {"step": np.full(count, step), "set": np.full(count, number), "rank": np.arange(count)}
+        | dict.fromkeys(("presentations", "last_presentation"), np.ones(count, int))
+        | {"weighted_step": np.array([step]), "weighted_loss": np.array([0.5])}
+        for step, number in ((5, 0), (9, 1))
+    )
+    kept = np.arange(count) % 50 == 0
+    before["nll"] = np.full((count, length), RIGHT, np.float32)
+    after["nll"] = np.where(kept[:, None], RIGHT, WRONG).repeat(length, axis=1).astype(np.float32)
+    _, totals = evaluate([before, after], sets, np.full(count, 1 / count), stride, RUN)
+    assert totals["suffix_accuracy"].tolist() == pytest.approx([1.0, kept.mean()])
+    assert totals["loss"].tolist() == pytest.approx([RIGHT, 0.02 * RIGHT + 0.98 * WRONG], rel=1e-6)
 
 
 def test_bits_before_the_first_that_is_scored_are_in_no_measure():

@@ -95,13 +95,20 @@ def evaluate(
         pd.DataFrame({"set": each["set"].max(), "step": each["weighted_step"], "weighted_loss": each["weighted_loss"]})
         for each in trajectories
     ]
-    totals = summary(table, pd.concat(weighted), probabilities, stride, list(run))
+    first = first_sets(sets)
+    kept = [(first[number] < number).mean() for number in range(len(sets))]
+    totals = summary(table, pd.concat(weighted), probabilities, stride, kept, list(run))
     starts = {0: 0} | {each["set"].max(): each["step"].min() for each in trajectories}
     return tuple(rows.assign(switch_start_step=rows["set"].map(starts)) for rows in (table, totals))
 
 
 def summary(
-    table: pd.DataFrame, weighted: pd.DataFrame, probabilities: np.ndarray, stride: int, by: list[str]
+    table: pd.DataFrame,
+    weighted: pd.DataFrame,
+    probabilities: np.ndarray,
+    stride: int,
+    kept: Sequence[float],
+    by: list[str],
 ) -> pd.DataFrame:
     """A set of a run in a row a recorded step.
 
@@ -111,6 +118,8 @@ def summary(
     weighted : ``set``, ``step``, ``weighted_loss``
     probabilities : (count,), of being drawn
     stride : the recorded sequences whose rank is a multiple of it stand for all
+    kept : by set, the share of its sequences that a switch kept from earlier ones; as many of them are at a multiple
+        of the stride as there happen to be, so that they and the new ones stand for their kind alone
     by : the columns of the run
 
     Returns
@@ -120,10 +129,14 @@ def summary(
     it from below, in nats per bit; ``loss``, ``suffix_loss`` in nats per bit and ``suffix_accuracy``, means over
     sequences, rare ones counted like frequent ones.
     """
-    sample = table[table["rank"] % stride == 0].groupby([*by, "set", "phase", "step"], as_index=False)
+    sample = table[table["rank"] % stride == 0]
+    keys, values = [*by, "set", "phase", "step"], ["loss", "suffix_loss", "suffix_accuracy"]
+    means = sample.groupby([*keys, sample["first_set"] < sample["set"]])[values].mean()
+    is_kept, share = means.index.get_level_values(-1), np.take(kept, means.index.get_level_values("set"))
+    weights = means.notna().mul(np.where(is_kept, share, 1 - share), axis=0)
+    means = (means * weights).groupby(keys).sum(min_count=1) / weights.groupby(keys).sum()
+    rows = means.reset_index().merge(weighted, on=["set", "step"], how="left")
     entropy = -(probabilities * np.log(probabilities)).sum()
-    means = sample[["loss", "suffix_loss", "suffix_accuracy"]].mean()
-    rows = means.merge(weighted, on=["set", "step"], how="left")
     # At a switch the training that ends has recorded the loss of a set that is an earlier one from then on.
     rows["weighted_loss"] = rows["weighted_loss"].where(rows["phase"] != "before_switch")
     return rows.assign(floor=entropy / table["length"].iloc[0])
