@@ -16,6 +16,7 @@ from flops import PEAK, TRAINING, transformer_flops
 from memorization.associative_memory import training as memory
 from memorization.associative_memory.conditions import MemoryConditions
 from memorization.data.sequences import zipf_probabilities
+from memorization.random_sequences import training
 from memorization.zipf import models as transformer
 from memorization.zipf.conditions import ZipfConditions
 
@@ -28,10 +29,6 @@ def distinct(data: dict, draws: int) -> float:
     return float(-np.expm1(draws * np.log1p(-zipf_probabilities(data["count"], data["exponent"]))).sum())
 
 
-def parameters(build, condition: dict, length: int) -> int:
-    return sum(parameter.numel() for parameter in build(condition, length).parameters())
-
-
 def memory_flops(condition: dict, data: dict) -> float:
     """Of a forward pass on a sequence: its queries, and its scores with all that is stored, or the readout's."""
     length, heads = data["length"], condition["n_heads"]
@@ -41,9 +38,13 @@ def memory_flops(condition: dict, data: dict) -> float:
     return 2 * length * (heads * length + (heads + 2) * stored)
 
 
+def zipf_flops(condition: dict, data: dict) -> float:
+    return transformer_flops(condition, data["length"])
+
+
 FAMILIES = {
-    "zipf": (ZipfConditions, transformer.build, lambda condition, data: transformer_flops(condition, data["length"])),
-    "associative_memory": (MemoryConditions, memory.build, memory_flops),
+    "zipf": (ZipfConditions, transformer.build, training.sizes, zipf_flops),
+    "associative_memory": (MemoryConditions, memory.build, memory.sizes, memory_flops),
 }
 
 
@@ -54,7 +55,7 @@ def sizes(family: str, section: dict) -> list[dict]:
     step is a forward pass over the set that is trained on and a part of those before it. What is frozen is counted
     as if it were not.
     """
-    kind, build, forward = FAMILIES[family]
+    kind, build, count, forward = FAMILIES[family]
     conditions, rows = kind(section), []
     for name in conditions.names:
         condition, data = conditions.condition(name), conditions.dataset(name)
@@ -68,7 +69,7 @@ def sizes(family: str, section: dict) -> list[dict]:
             {
                 "condition": f"{family}: {name}",
                 "jobs": len(conditions.seeds) * len(trainings),
-                "parameters": parameters(build, condition, data["length"]),
+                "parameters": int(count(build(condition, data["length"]))["parameters"]),
                 "steps": steps,
                 "flops": len(conditions.seeds) * passes * forward(condition, data),
             }

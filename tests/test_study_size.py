@@ -28,7 +28,7 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_a_forward_pass_takes_what_torch_counts(name):
     family, condition, tolerance = MODELS[name]
-    _, build, forward = study_size.FAMILIES[family]
+    _, build, _, forward = study_size.FAMILIES[family]
     model, batch = build(condition, DATA["length"]), 64
     sequences = torch.randint(0, 2, (DATA["count"], DATA["length"]))
     if family == "associative_memory":

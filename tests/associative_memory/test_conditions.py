@@ -5,8 +5,10 @@ from sections import changed
 from memorization.associative_memory.conditions import MemoryConditions
 from memorization.configuration import ConfigurationError
 from memorization.provenance import ROOT
+from memorization.zipf.conditions import ZipfConditions
 
-SECTION = yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())["associative_memory"]
+CONFIG = yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())
+SECTION = CONFIG["associative_memory"]
 CONDITIONS = MemoryConditions(SECTION)
 
 
@@ -49,6 +51,17 @@ def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, mes
     with pytest.raises(ConfigurationError, match=message) as error:
         MemoryConditions(section).check()
     assert "\n" not in str(error.value)
+
+
+def test_a_comparison_is_of_other_names_on_the_same_sequences():
+    zipf = ZipfConditions(CONFIG["zipf"])
+    assert CONDITIONS.beside(zipf) == "matched"
+    elsewhere = MemoryConditions(changed(SECTION, ("comparison", "zipf"), "medium"))
+    with pytest.raises(ConfigurationError, match=r"comparison.memory: heads_4 is on other sequences than medium"):
+        elsewhere.beside(zipf)
+    alike = MemoryConditions(SECTION | {"comparison": {"zipf": "heads_1", "memory": ["heads_4", "heads_1"]}})
+    with pytest.raises(ConfigurationError, match=r"comparison.memory: heads_1 is the model of zipf too, .* names"):
+        alike.beside(zipf)
 
 
 def test_a_form_has_the_settings_that_it_uses_alone():

@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import torch
 
-from memorization.associative_memory.training import Memory
+from memorization.associative_memory.training import Memory, sizes
 from memorization.data.sequences import Batches, following_set, sample_sequences, zipf_probabilities
 from memorization.provenance import generator
 from memorization.random_sequences.measures import evaluate
@@ -39,6 +40,14 @@ def test_a_step_predicts_before_it_stores_and_counts_repeats_of_the_batch():
     }
     plain = -learner.model.log_probabilities(torch.from_numpy(sequences[[1, 0, 1]])).mean()
     assert abs(learner.step(sequences, np.array([1, 0, 1])) - plain) < 1e-6
+
+
+@pytest.mark.parametrize("form", ["queue", "linear_readout"])
+def test_what_no_query_reads_is_no_parameter(form):
+    model = Memory(CONDITION | {"form": form, "n_units": 6}, LENGTH, 0, "cpu").model
+    others = [parameter.numel() for name, parameter in model.named_parameters() if name != "attention_logits"]
+    read = int((model.attention > 0).sum()) + sum(others)
+    assert sizes(model) == {"parameters": read, "trainable": read}
 
 
 def test_more_heads_recall_more(tmp_path):

@@ -59,7 +59,7 @@ def test_training_fills_the_queue_and_goes_on_after_a_switch(run_rule, given, tm
     assert (state["model.queue"] >= 0).all()
     assert state["model.queue"].shape == (640,)
     trajectory = read_arrays(tmp_path / TRAJECTORY.format("heads_2", 40))
-    assert trajectory["parameters"] == 12 * 2 * 12 + 2 * 12
+    assert trajectory["parameters"] == 2 * 12 * 11 // 2 + 2 * 12
     assert trajectory["weighted_loss"][-1] < trajectory["weighted_loss"][0] - 0.02
     following = {FOLLOWING: given[FOLLOWING]}
     after = read_tensors(run_rule("associative_memory_train", CHECKPOINT.format("resample", 60), following))

@@ -75,10 +75,15 @@ class MemoryConditions(Conditions):
         Raises
         ------
         ConfigurationError
-            One line, if it is on other sequences than the conditions beside it.
+            One line, if it has the name of a condition beside it, or is on other sequences.
         """
         comparison = self.section["comparison"]
         model = named(zipf.section["models"], comparison["zipf"], "associative_memory.comparison.zipf")["name"]
+        if model in comparison["memory"]:
+            raise ConfigurationError(
+                f"associative_memory.comparison.memory: {model} is the model of zipf too, and lines are told apart by "
+                "name; allowed: conditions of other names"
+            )
         data = zipf.dataset(model)
         for name in comparison["memory"]:
             if self.dataset(name) != data:

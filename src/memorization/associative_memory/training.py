@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from memorization.associative_memory.model import AssociativeMemory, LinearReadout
+from memorization.random_sequences import training
 from memorization.training.checkpoints import restore, training_state
 from memorization.training.devices import seed_torch
 
@@ -57,3 +58,10 @@ def build(condition: dict, length: int) -> AssociativeMemory | LinearReadout:
     if condition["form"] == "linear_readout":
         return LinearReadout(**both, n_units=condition["n_units"])
     return AssociativeMemory(**both, **{key: condition[key] for key in ("memory_size", "eta", "epsilon")})
+
+
+def sizes(model: AssociativeMemory | LinearReadout) -> dict[str, np.ndarray]:
+    """``random_sequences.training.sizes`` but for what no query reads: row n of the maps has n weights in each head."""
+    length, heads, _ = model.attention_logits.shape
+    unused = heads * length * (length + 1) // 2
+    return {name: size - unused for name, size in training.sizes(model).items()}

@@ -1,9 +1,9 @@
 """Rule associative_memory_train: train a condition's memory, recording the loss of its sequences as it goes."""
 
-from memorization.associative_memory.training import Memory
+from memorization.associative_memory.training import Memory, sizes
 from memorization.data.sequences import Batches, read_sets
 from memorization.job import job
-from memorization.random_sequences.training import sizes, train
+from memorization.random_sequences.training import train
 from memorization.training.checkpoints import Unfinished, read_tensors, write_tensors
 from memorization.training.devices import set_up
 
