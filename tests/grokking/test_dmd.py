@@ -194,6 +194,12 @@ def test_data_of_fewer_directions_have_fewer_modes(method):
     assert values[0] == pytest.approx(0.99, abs=1e-10)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_what_goes_to_zero_at_once_and_stays_has_the_eigenvalue_zero(method):
+    values = dmd_eigenvalues(np.eye(50)[:, :1], 1, 1, method)
+    np.testing.assert_array_equal(values, [0])
+
+
 @pytest.mark.parametrize(
     ("snapshots", "n_delays", "rank", "message"),
     [
@@ -203,6 +209,7 @@ def test_data_of_fewer_directions_have_fewer_modes(method):
         (known_system(steps=50), 10, 41, r"rank: 41; data of shape \(190, 40\) allow 1 to 40"),
         (known_system(steps=50), 10, 0, "rank: 0; data of shape"),
         (np.full((50, 3), np.nan), 4, 2, "snapshots: some are not finite"),
+        (np.eye(50)[:, -1:], 4, 2, "snapshots: all but the last are 0"),
     ],
 )
 def test_what_cannot_be_decomposed_is_refused(snapshots, n_delays, rank, message):

@@ -13,6 +13,12 @@ def test_linear_dynamics_are_told_in_full():
     assert reconstruction_residual(np.ones((50, 3)), 4, 2) == 0
 
 
+def test_nothing_leads_from_zero_to_what_is_not():
+    snapshots = np.zeros((30, 5))
+    snapshots[-1] = 1
+    assert reconstruction_residual(snapshots, 4, 3) == 1
+
+
 def test_a_mode_that_grows_fast_does_not_hide_the_others():
     t = np.arange(100)
     snapshots = np.stack([1.5 ** (t - 99.0), np.cos(0.3 * t), np.sin(0.3 * t)], axis=1)

@@ -99,13 +99,18 @@ def dmd_eigenvalues(
     ------
     ValueError
         If the rank is above what the data have, ``n_delays`` is longer than the run, the method is unknown, or
-        the snapshots are constant.
+        the snapshots are constant, or 0 but for the last.
     """
     return dmd(*pairs(snapshots, n_delays), rank, method).eigenvalues
 
 
 def dmd(before: np.ndarray, after: np.ndarray, rank: int, method: str = "projected") -> Modes:
-    """The modes of the map from ``before`` to ``after``, (n, N) each; see ``dmd_eigenvalues``."""
+    """The modes of the map from ``before`` to ``after``, (n, N) each; see ``dmd_eigenvalues``.
+
+    Where ``before`` is 0 throughout there is no map: a ValueError.
+    """
+    if not before.any():
+        raise ValueError("snapshots: all but the last are 0, and have no dynamics")
     if method not in METHODS:
         raise ValueError(f"method: {method!r} is unknown; allowed: {', '.join(METHODS)}")
     if not 1 <= rank <= min(before.shape):
@@ -187,7 +192,8 @@ def _reduced_rank(before: np.ndarray, after: np.ndarray, rank: int) -> tuple[np.
     left, sizes, right = left[:, kept], sizes[kept], right[kept]
     predicted = after @ right.T  # Z' Z⁺ Z, seen in the right singular vectors of Z
     basis, strength, _ = svd(predicted, full_matrices=False)
-    basis = basis[:, :rank][:, strength[:rank] > RCOND * strength[0]]
+    r = max(1, int((strength[:rank] > RCOND * strength[0]).sum()))  # one, of eigenvalue 0, where all is followed by 0
+    basis = basis[:, :r]
     return basis, predicted @ (left.T @ basis / sizes[:, None])
 
 

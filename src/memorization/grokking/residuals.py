@@ -23,10 +23,12 @@ def reconstruction_residual(snapshots: np.ndarray, n_delays: int, rank: int) -> 
     Returns
     -------
     The Frobenius norm of what is left over that of the windows: from 0, linear dynamics of that rank, to 1. A
-    stretch that is constant is told in full: 0.
+    stretch that is constant is told in full: 0. Of one that leaves 0 with its last snapshot nothing is told: 1.
     """
     if (snapshots == snapshots[0]).all():
         return 0.0
+    if not snapshots[:-1].any():
+        return 1.0
     before, after = pairs(snapshots, n_delays)
     windows = np.concatenate([before, after[:, -1:]], axis=1)
     modes = dmd(before, after, rank)
