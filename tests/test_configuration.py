@@ -50,7 +50,35 @@ def changed(change):
             "zipf.defaults.learning_rate: '1e-3' is text to YAML, not a number; write 1.0e-3 for 1e-3",
         ),
         (lambda c: c["zipf"]["models"].append({"name": "medium"}), "zipf.models: named twice: medium"),
-        (lambda c: c["zipf"]["models"][0].update(name="Medium-2"), "does not match"),
+        (
+            lambda c: c["zipf"]["models"][0].update(name="Medium-2"),
+            r"models\[Medium-2\].name: 'Medium-2'; allowed: small",
+        ),
+        (
+            lambda c: c["zipf"]["models"][0].update(name="small\n"),
+            r"name: 'small\\n'; allowed: small letters and digits",
+        ),
+        (lambda c: c["zipf"]["comparisons"][0].update(name="$\\foo$"), r"name: '.*'; allowed: a title without \$"),
+        (lambda c: c["grokking"]["datasets"][0].update(split_seed=True), "split_seed: True; allowed: a number from 0"),
+        (lambda c: c["grokking"]["datasets"][0].update(split_seed="no"), "split_seed: 'no'; allowed: a number from 0"),
+        (lambda c: c["zipf"]["defaults"].update(learning_rate=10**400), "learning_rate: 1.* is not of type 'number'"),
+        (lambda c: c["zipf"].update(seeds=10**20), "zipf.seeds: 1.* is greater than the maximum of 100000"),
+        (
+            lambda c: c["associative_memory"]["defaults"].update(batch_size=10**30),
+            "associative_memory.defaults.batch_size: 1.* is greater than the maximum of 1000000000",
+        ),
+        (
+            lambda c: c["associative_memory"]["defaults"].update(batch_size=10**400),
+            "associative_memory.defaults.batch_size: 1.* is not of type 'integer'",
+        ),
+        (
+            lambda c: c["plotting"]["style"].update(dpi=1e9),
+            "plotting.style.dpi: .* is greater than the maximum of 2400",
+        ),
+        (
+            lambda c: c["plotting"]["zipf_swap"].update(panel_width=1e6),
+            "plotting.zipf_swap.panel_width: .* is greater than the maximum of 100",
+        ),
         (lambda c: c["plotting"]["style"].update(font_size=0), "plotting.style.font_size: 0 is less than or equal to"),
         (lambda c: c["zipf"].update(seeds=3.0), "zipf.seeds: 3.0 is not of type 'integer'"),
         (lambda c: c["zipf"].update(seeds=True), "zipf.seeds: True is not of type 'integer'"),

@@ -3,9 +3,9 @@
 Imported when the Snakefile is read: nothing here may import torch.
 """
 
-import math
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,15 +14,14 @@ import yaml
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
 
-TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
-    {
-        "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
-        "number": lambda _, value: (
-            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        ),
-    }
-)
-Validator = validators.extend(Draft202012Validator, type_checker=TYPES)  # 3.0 is no integer, .nan no number
+
+def _is(kind) -> Callable[[object, object], bool]:
+    return lambda _, value: isinstance(value, kind) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+# 3.0 is no integer; .nan, and what is too large for a float, are no numbers
+TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many({"integer": _is(int), "number": _is(int | float)})
+Validator = validators.extend(Draft202012Validator, type_checker=TYPES)
 
 
 class ConfigurationError(ValueError):
@@ -125,13 +124,16 @@ def _explain(section: str, value, error: ValidationError) -> str:
         return f"{key}.{missing}: missing"
     if error.validator == "enum":
         return f"{key}: {error.instance!r} is not allowed; allowed: {', '.join(map(str, error.validator_value))}"
+    if (told := (error.parent or error).schema.get("description")) is not None:
+        return f"{key}: {error.instance!r}; allowed: {told}"
     if error.validator == "type" and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE]\d+|[+-]?\d+[eE][+-]?\d+", str(error.instance)):
         return f"{key}: {error.instance!r} is text to YAML, not a number; write 1.0e-3 for 1e-3"
     return f"{key}: {error.message}"
 
 
 def _name(value, index: int) -> str:
-    return value["name"] if isinstance(value, dict) and isinstance(value.get("name"), str) else str(index)
+    name = value.get("name") if isinstance(value, dict) else None
+    return name if isinstance(name, str) and name.isprintable() else str(index)
 
 
 def _check_names(section: str, value) -> None:
