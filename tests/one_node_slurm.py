@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from processes import until
@@ -150,7 +150,8 @@ def _stop(pid_file: Path) -> None:
     if not pid_file.is_file():
         return
     pid = int(pid_file.read_text())
-    os.kill(pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # it died by itself
+        os.kill(pid, signal.SIGTERM)
     until(lambda: not _runs(pid), 20, lambda: f"{pid_file.name}: {pid} does not stop")
 
 

@@ -57,6 +57,13 @@ def test_an_absent_file_is_absent_not_damaged(tmp_path):
             read(tmp_path / "absent.npz")
 
 
+@pytest.mark.parametrize("length", [2**62, 2**40, 0])
+def test_a_header_that_would_be_longer_than_its_file_is_damage(tmp_path, length):
+    (tmp_path / "x.safetensors").write_bytes(length.to_bytes(8, "little") + b"{}")
+    with pytest.raises(DamagedFile, match=r"x\.safetensors: damaged"):
+        read_made_by(tmp_path / "x.safetensors")
+
+
 def written(tmp_path, kind):
     path = tmp_path / f"x.{kind}"
     values = np.arange(7) ** 5

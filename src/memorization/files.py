@@ -127,7 +127,8 @@ def read_made_by(path: str | Path) -> dict:
 
             return json.loads(pq.read_schema(path).metadata[b"made_by"])
         with open(path, "rb") as file:  # safetensors: the length of a JSON header, the header, the tensors
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, os.fstat(file.fileno()).st_size)))
         return json.loads(header["__metadata__"]["made_by"])
 
 

@@ -232,3 +232,9 @@ def test_locks_in_a_folder_that_another_could_have_made_are_refused(machine, tmp
     (tmp_path / f"memorization-gpus-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DeviceError, match="not a folder of this user"):
         lock_folder()
+
+
+def test_a_file_in_the_place_of_the_locks_is_refused(machine, tmp_path):
+    (tmp_path / f"memorization-gpus-{os.getuid()}").touch()
+    with pytest.raises(DeviceError, match="not a folder of this user"):
+        lock_folder()

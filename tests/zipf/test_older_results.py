@@ -117,6 +117,9 @@ def test_what_is_exported_is_imported_alike(tmp_path, exponent):
     pd.testing.assert_frame_equal(records, sequence_records(table, "zipf", "transformer").reset_index(drop=True))
 
 
+OTHERWISE = r"run.pkl, or its _sequences.pkl: not as the older scripts wrote it \(.+\)"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -137,6 +140,14 @@ def test_what_is_exported_is_imported_alike(tmp_path, exponent):
             r"run_sequences.pkl: sequences: \[\(3,\)\]; allowed: arrays \(K, N\)",
         ),
         ({"stored": {"sequences": [np.full((COUNT, LENGTH), 7)] * 2}}, "run_sequences.pkl: sequences: values other"),
+        ({"stored": {"sequences": None}}, OTHERWISE),
+        ({"stored": {"switch_start_iter": 0}}, OTHERWISE),
+        ({"stored": {"switch_start_iter": [[]]}}, OTHERWISE),
+        ({"record": {"args": None, "logs": []}}, OTHERWISE),
+        ({"record": {"args": {}, "logs": None}}, OTHERWISE),
+        ({"record": {"args": {}, "logs": [1]}}, OTHERWISE),
+        ({"record": {"args": {}, "logs": [{"epoch": 0, "test_metrics": [1]}]}}, OTHERWISE),
+        ({"args": {"seed": "abc"}}, OTHERWISE),
     ],
 )
 def test_a_pair_that_is_not_what_it_should_be_is_one_line_and_writes_nothing(tmp_path, capsys, change, message):

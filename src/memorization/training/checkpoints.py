@@ -96,7 +96,7 @@ class Unfinished:
         """Delete this checkpoint and stale ones of the same target."""
         target = self.path.name.rsplit(".", 2)[0]
         for path in self.path.parent.glob(f"{target}.*.unfinished*"):
-            path.unlink()
+            path.unlink(missing_ok=True)  # another attempt at the job may be gone before this one
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

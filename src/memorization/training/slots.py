@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -125,7 +125,8 @@ def lock_folder() -> Path:
         If somebody else made it: whoever may write there could hold every slot.
     """
     folder = Path(tempfile.gettempdir()) / f"memorization-gpus-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     status = folder.lstat()
     if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
         raise DeviceError(f"{folder}: not a folder of this user; GPU slots are locked there")

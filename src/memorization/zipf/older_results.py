@@ -17,7 +17,7 @@ import pandas as pd
 
 from memorization.data.sequences import zipf_probabilities
 from memorization.files import whole
-from memorization.pickles import read_pickle
+from memorization.pickles import RefusedPickle, read_pickle
 from memorization.random_sequences.measures import by_sequence
 from memorization.zipf.conditions import ARMS
 
@@ -62,6 +62,23 @@ def read_results(path: Path, condition: str) -> pd.DataFrame:
         If a pickle holds more than arrays and plain values.
     """
     record, stored = read_pickle(path), read_pickle(_sequences_of(path))
+    try:
+        return _read(record, stored, path, condition)
+    except (ResultsError, RefusedPickle):
+        raise
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        TypeError,
+        ValueError,
+    ) as error:
+        why = " ".join(str(error).split())
+        raise ResultsError(f"{path}, or its {SEQUENCES}: not as the older scripts wrote it ({why})") from error
+
+
+def _read(record, stored, path: Path, condition: str) -> pd.DataFrame:
     sets = _sets(stored, _sequences_of(path))
     starts = [int(np.ravel(np.asarray(start))[0]) for start in _get(stored, "switch_start_iter", _sequences_of(path))]
     if len(starts) != len(sets) or starts != sorted(starts) or starts[0] != 0:
