@@ -22,7 +22,9 @@ from memorization.provenance import canonical, code_digest, rules_digest
 from memorization.zipf.conditions import ZipfConditions
 
 export_environment(workflow.basedir)
-config |= planned_configuration(config, workflow.is_main_process)
+planned = dict(planned_configuration(config, workflow.is_main_process))
+config.clear()  # of what was added since the run was planned, too
+config |= planned
 
 try:
     check(

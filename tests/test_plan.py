@@ -1,3 +1,6 @@
+import os
+import subprocess
+
 import pytest
 
 from memorization.plan import VARIABLE, CodeChanged, check_planned_code, export_plan, planned_configuration
@@ -8,7 +11,7 @@ PARAMS = {"train": {"code": "aaaaaaaaaaaa", "condition": "{}"}, "draw": {"code":
 
 @pytest.fixture(autouse=True)
 def not_planned(monkeypatch):
-    monkeypatch.setenv(VARIABLE, "{}")  # monkeypatch puts back what stood there, whatever a test exports
+    monkeypatch.setenv(VARIABLE, "")  # monkeypatch puts back what stood there, whatever a test exports
     monkeypatch.delenv(VARIABLE)
 
 
@@ -43,6 +46,15 @@ def test_a_job_keeps_the_plan_of_the_process_that_made_it():
     export_plan(edited, "rules", other, first=True)
     check_planned_code("train", "cccccccccccc")
     assert planned_configuration(CONFIG, first=False) == edited
+
+
+def test_the_plan_of_thousands_of_conditions_is_short_enough_for_an_environment():
+    models = [{"name": f"model_{n}", "n_layers": n % 7, "d_model": 8 * n, "steps": n} for n in range(5000)]
+    config = {"zipf": {"models": models}}
+    export_plan(config, "rules", PARAMS, first=True)
+    assert len(os.environ[VARIABLE]) < 128 * 1024
+    subprocess.run(["true"], check=True)
+    assert planned_configuration({}, first=False) == config
 
 
 @pytest.mark.parametrize("rule", ["all", "unknown"])

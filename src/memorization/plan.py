@@ -8,8 +8,10 @@ configuration and the digests of its rules and of their code.
 Imported when the Snakefile is read: nothing here may import torch.
 """
 
+import base64
 import json
 import os
+import zlib
 from collections.abc import Mapping
 
 VARIABLE = "MEMORIZATION_PLAN"
@@ -41,7 +43,9 @@ def export_plan(config: dict, rules: str, params: Mapping[str, Mapping], first: 
     """
     if first:
         codes = {rule: of_rule["code"] for rule, of_rule in params.items() if "code" in of_rule}
-        os.environ[VARIABLE] = json.dumps({"config": config, "rules": rules, "code": codes}, sort_keys=True)
+        plan = json.dumps({"config": config, "rules": rules, "code": codes}, sort_keys=True)
+        # Linux takes 128 KiB in one variable: of a few thousand conditions, when compressed.
+        os.environ[VARIABLE] = base64.b64encode(zlib.compress(plan.encode())).decode()
     elif _plan().get("rules", rules) != rules:
         raise CodeChanged(
             "the rules, or what they import, were edited after the run was planned, nothing was made; "
@@ -71,4 +75,5 @@ def check_planned_code(rule: str, code: str) -> None:
 
 
 def _plan() -> dict:
-    return json.loads(os.environ.get(VARIABLE, "{}"))
+    plan = os.environ.get(VARIABLE)
+    return json.loads(zlib.decompress(base64.b64decode(plan))) if plan else {}

@@ -69,8 +69,10 @@ def test_training_in_two_processes_writes_once_and_says_so(run_rule, sequences, 
     path = run_rule("zipf_train", TRAJECTORY, {SEQUENCES: sequences}, config=config)
     trajectory = read_arrays(path)
     assert trajectory["presentations"][trajectory["step"] == 40].sum() == 40 * 64
-    condition = read_made_by(path)["params"]["condition"]
+    made_by = read_made_by(path)
+    condition = made_by["params"]["condition"]
     assert (condition["gpus"], condition["precision"]) == (2, "bfloat16")
+    assert made_by["threads"] == 1  # a process, and the same where Snakemake has more cores
     checkpoint = tmp_path / "results/zipf/checkpoints/medium/seed0/step40.safetensors"
     assert read_tensors(checkpoint)["step"] == 40
     assert not list(checkpoint.parent.glob("*.unfinished"))

@@ -7,6 +7,7 @@ from memorization.zipf.runs import train_run
 
 with job(snakemake) as this:
     condition = this.settings("condition")
+    this.threads = max(1, this.threads // condition["gpus"])  # of a process, whatever number of cores there is
     this.device = set_up(this.device, this.threads, condition["gpus"], this.gpu_share)
     unfinished = this.unfinished(this.output.checkpoint)
     state, trajectory = train_run(
