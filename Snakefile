@@ -6,7 +6,7 @@
 # logs/…                                                  a job's log and its timing
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.27")
 
 
 configfile: f"{workflow.basedir}/config/config.yaml"

@@ -70,7 +70,7 @@ rule associative_memory_evaluate:
     threads: 1
     resources:
         mem_mb=lambda wildcards: MEMORY.run_memory(wildcards.condition),
-        runtime=10,
+        runtime=lambda wildcards: MEMORY.run_minutes(wildcards.condition),
     params:
         condition=lambda wildcards: canonical(MEMORY.told(wildcards.condition)),
         train_stride=MEMORY.section["evaluation"]["train_stride"],
@@ -101,7 +101,7 @@ rule associative_memory_table:
     threads: 1
     resources:
         mem_mb=MEMORY.table_memory(MEMORY.names),
-        runtime=10,
+        runtime=MEMORY.table_minutes(MEMORY.names),
     params:
         code=code_digest(f"{SCRIPTS}/associative_memory/table.py"),
     message:
@@ -138,7 +138,7 @@ rule associative_memory_curves_figure:
     threads: 1
     resources:
         mem_mb=MEMORY.table_memory(MEMORY.names),
-        runtime=10,
+        runtime=MEMORY.table_minutes(MEMORY.names),
     params:
         selection=lambda wildcards: canonical(MEMORY.selection(wildcards.selection)),
         plotting=canonical(figure_settings(config["plotting"], "associative_memory_curves")),
@@ -151,9 +151,9 @@ rule associative_memory_curves_figure:
 
 rule associative_memory_switch_figure:
     input:
-        runs=expand(
+        runs=lambda wildcards: expand(
             f"{MEMORY_RUN}/summary.parquet",
-            condition=sorted({*MEMORY.switches, *MEMORY.switched_models}),
+            condition=sorted({*MEMORY.shown_switches("switch"), *MEMORY.switched_models}),
             seed=MEMORY.seeds,
         ),
     output:
@@ -174,7 +174,7 @@ rule associative_memory_switch_figure:
     threads: 1
     resources:
         mem_mb=MEMORY.table_memory(MEMORY.names),
-        runtime=10,
+        runtime=MEMORY.table_minutes(MEMORY.names),
     params:
         switches=canonical(MEMORY.section["switches"]),
         evictions=canonical(MEMORY.evictions),
@@ -211,7 +211,7 @@ rule associative_memory_heads_figure:
     threads: 1
     resources:
         mem_mb=MEMORY.table_memory(MEMORY.names),
-        runtime=10,
+        runtime=MEMORY.table_minutes(MEMORY.names),
     params:
         heads=canonical(MEMORY.section["heads"]),
         etas=canonical(MEMORY.section["etas"]),
@@ -248,7 +248,7 @@ rule associative_memory_attention_figure:
     threads: 1
     resources:
         mem_mb=MEMORY.table_memory(MEMORY.names),
-        runtime=10,
+        runtime=MEMORY.table_minutes(MEMORY.names),
     params:
         bits=canonical(MEMORY.section["attention"]["bits"]),
         plotting=canonical(figure_settings(config["plotting"], "associative_memory_attention")),
@@ -289,7 +289,7 @@ rule associative_memory_comparison_figure:
     threads: 1
     resources:
         mem_mb=MEMORY.table_memory(MEMORY.names),
-        runtime=10,
+        runtime=MEMORY.table_minutes(MEMORY.names),
     params:
         conditions=canonical([MEMORY.section["comparison"]["zipf"], *MEMORY.section["comparison"]["memory"]]),
         plotting=canonical(figure_settings(config["plotting"], "associative_memory_comparison")),

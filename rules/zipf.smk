@@ -71,7 +71,7 @@ rule zipf_evaluate:
     threads: 1
     resources:
         mem_mb=lambda wildcards: ZIPF.run_memory(wildcards.condition),
-        runtime=10,
+        runtime=lambda wildcards: ZIPF.run_minutes(wildcards.condition),
     params:
         architecture=lambda wildcards: ZIPF.condition(wildcards.condition)["architecture"],
         arm=lambda wildcards: ZIPF.arm(wildcards.condition),
@@ -103,7 +103,7 @@ rule zipf_swap:
     threads: 1
     resources:
         mem_mb=lambda wildcards: ZIPF.run_memory(wildcards.condition),
-        runtime=10,
+        runtime=lambda wildcards: ZIPF.condition(wildcards.condition)["runtime"],
         gpu=GPU,
     params:
         condition=lambda wildcards: canonical(ZIPF.settings(wildcards.condition)),
@@ -134,7 +134,7 @@ rule zipf_table:
     threads: 1
     resources:
         mem_mb=ZIPF.table_memory(ZIPF.names),
-        runtime=10,
+        runtime=ZIPF.table_minutes(ZIPF.names),
     params:
         code=code_digest(f"{SCRIPTS}/zipf/table.py"),
     message:
@@ -171,7 +171,7 @@ rule zipf_curves_figure:
     threads: 1
     resources:
         mem_mb=ZIPF.table_memory(ZIPF.names),
-        runtime=10,
+        runtime=ZIPF.table_minutes(ZIPF.names),
     params:
         selection=lambda wildcards: canonical(ZIPF.selection(wildcards.selection)),
         plotting=canonical(figure_settings(config["plotting"], "zipf_curves")),
@@ -207,7 +207,7 @@ rule zipf_comparison_figure:
     threads: 1
     resources:
         mem_mb=ZIPF.table_memory(ZIPF.names),
-        runtime=10,
+        runtime=ZIPF.table_minutes(ZIPF.names),
     params:
         comparisons=canonical(ZIPF.section["comparisons"]),
         plotting=canonical(figure_settings(config["plotting"], "zipf_comparison")),
@@ -220,9 +220,9 @@ rule zipf_comparison_figure:
 
 rule zipf_switch_figure:
     input:
-        runs=expand(
+        runs=lambda wildcards: expand(
             f"{ZIPF_RUN}/summary.parquet",
-            condition=sorted({*ZIPF.switches, *ZIPF.switched_models}),
+            condition=sorted({*ZIPF.shown_switches("switch"), *ZIPF.switched_models}),
             seed=ZIPF.seeds,
         ),
     output:
@@ -243,7 +243,7 @@ rule zipf_switch_figure:
     threads: 1
     resources:
         mem_mb=ZIPF.table_memory(ZIPF.names),
-        runtime=10,
+        runtime=ZIPF.table_minutes(ZIPF.names),
     params:
         switches=canonical(ZIPF.section["switches"]),
         plotting=canonical(figure_settings(config["plotting"], "zipf_switch")),
@@ -256,7 +256,9 @@ rule zipf_switch_figure:
 
 rule zipf_swap_figure:
     input:
-        runs=expand(f"{ZIPF_RUN}/swap.parquet", condition=ZIPF.switches, seed=ZIPF.seeds),
+        runs=lambda wildcards: expand(
+            f"{ZIPF_RUN}/swap.parquet", condition=ZIPF.shown_switches("swap"), seed=ZIPF.seeds
+        ),
     output:
         pdf="results/figures/zipf_swap.pdf",
         png="results/figures/zipf_swap.png",
@@ -275,7 +277,7 @@ rule zipf_swap_figure:
     threads: 1
     resources:
         mem_mb=ZIPF.table_memory(ZIPF.names),
-        runtime=10,
+        runtime=ZIPF.table_minutes(ZIPF.names),
     params:
         conditions=canonical(ZIPF.switches),
         plotting=canonical(figure_settings(config["plotting"], "zipf_swap")),

@@ -92,6 +92,11 @@ def test_a_file_name_that_selects_nothing_is_refused_with_what_there_is():
             7,
             "zipf.ranks: rank 100 is recorded at the end alone; allowed: .* multiples of .* 7",
         ),
+        (
+            ("evaluation", "train_stride"),
+            50,
+            r"zipf.evaluation.train_stride: 50 .* zipf.switches\[forget\], .* allowed: below 256, no multiple of 50",
+        ),
     ],
 )
 def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, message):
@@ -103,6 +108,21 @@ def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, mes
     with pytest.raises(ConfigurationError, match=message) as error:
         ZipfConditions(section).check()
     assert "\n" not in str(error.value)
+
+
+def test_a_figure_of_switches_wants_one():
+    assert CONDITIONS.shown_switches("swap") == CONDITIONS.switches
+    with pytest.raises(ConfigurationError, match=r"zipf.switches: none; allowed for zipf_swap: one or more"):
+        ZipfConditions(SECTION | {"switches": []}).shown_switches("swap")
+
+
+def test_what_is_recorded_says_how_long_it_may_take_to_read():
+    assert CONDITIONS.run_minutes("forget") == 10
+    data = [entry | {"count": 10**5, "length": 100} for entry in SECTION["datasets"]]
+    large = ZipfConditions(SECTION | {"datasets": data})
+    assert large.run_minutes("medium") == 10 + 40 * (10**5 + 100) // 10**6
+    assert large.table_minutes(["medium"]) == 10 + 3 * (40 * (10**5 + 100) + 10**5) // 10**6
+    assert large.run_minutes("forget") > 4 * (large.run_minutes("medium") - 10)
 
 
 def test_the_configuration_that_stands_is_sound():

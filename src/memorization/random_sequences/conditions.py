@@ -6,7 +6,7 @@ Imported when the Snakefile is read: nothing here may import torch.
 from itertools import pairwise
 
 from memorization.configuration import ConfigurationError, named, names, seeds
-from memorization.data.sequences import largest_exponent
+from memorization.data.sequences import KEPT_EVERY, largest_exponent
 
 RANKS = {"low": range(0, 10), "mid": range(30, 40), "high": range(60, 70)}  # selections by file name
 HOW = ("name", "steps", "runtime", "model", "kind", "at")  # not what makes a training what it is
@@ -101,6 +101,12 @@ class Conditions:
         self._check_ranks(conditions, ranks, f"{self.family}_…{text}" if text else f"{self.family}.ranks")
         return conditions, ranks
 
+    def shown_switches(self, figure: str) -> list[str]:
+        """The switches, of which a figure wants at least one."""
+        if not self.switches:
+            raise ConfigurationError(f"{self.family}.switches: none; allowed for {self.family}_{figure}: one or more")
+        return self.switches
+
     def run_memory(self, name: str) -> int:
         """Megabytes that training or evaluating a run takes: its losses at each bit, several times over."""
         return 1000 + self._recorded(name) * self.dataset(name)["length"] * 40 // 10**6
@@ -108,6 +114,14 @@ class Conditions:
     def table_memory(self, conditions: list[str]) -> int:
         """Megabytes that a table of these conditions' runs takes."""
         return 1000 + len(self.seeds) * sum(map(self._recorded, conditions)) * 400 // 10**6
+
+    def run_minutes(self, name: str) -> int:
+        """Minutes that evaluating a run may take, at most: measured at 12 s a million recorded losses on one core."""
+        return 10 + self._recorded(name) // 10**6
+
+    def table_minutes(self, conditions: list[str]) -> int:
+        """Minutes that a table or a figure of these conditions' runs may take, at most."""
+        return 10 + len(self.seeds) * sum(map(self._recorded, conditions)) // 10**6
 
     def check(self) -> None:
         """What no schema can say of the section.
@@ -142,7 +156,13 @@ class Conditions:
                 raise ConfigurationError(f"{where}.at: {switch['at']}; allowed: rising steps below steps, {steps[-1]}")
             data = self.dataset(switch["name"])
             self._check_length(data, len(steps), f" in {len(steps)} sets of {where}")
-
+            stride = self.section["evaluation"]["train_stride"]
+            if switch["kind"] == "forget" and not any(rank % KEPT_EVERY for rank in range(0, data["count"], stride)):
+                raise ConfigurationError(
+                    f"{self.family}.evaluation.train_stride: {stride} records none of the sequences that are new in "
+                    f"{where}, which keeps every {KEPT_EVERY}th; allowed: below {data['count']}, no multiple of "
+                    f"{KEPT_EVERY}"
+                )
         self.check_models(self.section["panels"], "panels")
         self._check_ranks(self.section["panels"], self.section["ranks"], f"{self.family}.ranks")
 
