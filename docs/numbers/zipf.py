@@ -23,9 +23,17 @@ def interval(values, digits=3) -> str:
 
 
 def reaches(summary: pd.DataFrame, accuracy: float) -> pd.Series:
-    """By seed, the first recorded step at which the mean suffix accuracy is at least ``accuracy``, else NaN."""
-    there = summary[summary["suffix_accuracy"] >= accuracy].groupby("seed")["step"].min()
-    return there.reindex(sorted(summary["seed"].unique()))
+    """By seed, the step at which the mean suffix accuracy first is ``accuracy``; NaN if it never is.
+
+    Between recorded steps on their log axis: rounded to one of them, sets that are recorded more rarely would be late.
+    """
+    steps = {}
+    for seed, rows in summary[summary["step"] > 0].sort_values("step").groupby("seed"):
+        step, reached = np.log(rows["step"].to_numpy()), rows["suffix_accuracy"].to_numpy()
+        at = int((reached >= accuracy).argmax())
+        between = np.interp(accuracy, reached[at - 1 : at + 1], step[at - 1 : at + 1]) if at else step[0]
+        steps[seed] = np.exp(between) if reached.max() >= accuracy else np.nan
+    return pd.Series(steps)
 
 
 def models(summary: pd.DataFrame, items: pd.DataFrame, runs: pd.DataFrame) -> None:
@@ -37,10 +45,12 @@ def models(summary: pd.DataFrame, items: pd.DataFrame, runs: pd.DataFrame) -> No
         print("  loss above the floor:", interval(last["weighted_loss"] - last["floor"]))
         print("  suffix accuracy, ranks 100+:", interval(late.groupby("seed")["suffix_accuracy"].mean()))
         known = rows[(rows["suffix_accuracy"] >= 0.9) & (rows["presentations"] > 0)]
-        known = known.sort_values("step").groupby(["seed", "rank"], as_index=False).first()
+        known = known.sort_values("step").groupby(["seed", "rank"])["presentations"].first()
+        known = known.reindex(rows[rows["suffix_length"] > 0].groupby(["seed", "rank"]).size().index).reset_index()
         for label, ranks in RANKS.items():
             counts = known.loc[known["rank"].between(ranks[0], ranks[-1]), "presentations"]
-            print(f"  presentations until .9, ranks {label}: median {counts.median():.0f} of {len(counts)} sequences")
+            print(f"  presentations until .9, ranks {label}: median {counts.fillna(np.inf).median():.0f},", end=" ")
+            print(f"{counts.notna().sum()} of {len(counts)} sequences get there")
         first = rows[(rows["rank"] < 5) & (rows["step"] <= 500)]
         print("  suffix accuracy, ranks 0-4, by step 500:", interval(first.groupby("seed")["suffix_accuracy"].last()))
         rare = rows[(rows["rank"] >= 100) & (rows["step"] >= 50)].groupby("step")["loss"].mean()
