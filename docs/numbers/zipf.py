@@ -49,6 +49,8 @@ def models(summary: pd.DataFrame, items: pd.DataFrame, runs: pd.DataFrame) -> No
         known = known.reindex(rows[rows["suffix_length"] > 0].groupby(["seed", "rank"]).size().index).reset_index()
         for label, ranks in RANKS.items():
             counts = known.loc[known["rank"].between(ranks[0], ranks[-1]), "presentations"]
+            if counts.empty:
+                continue
             print(f"  presentations until .9, ranks {label}: median {counts.fillna(np.inf).median():.0f},", end=" ")
             print(f"{counts.notna().sum()} of {len(counts)} sequences get there")
         first = rows[(rows["rank"] < 5) & (rows["step"] <= 500)]

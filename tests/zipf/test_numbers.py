@@ -36,18 +36,18 @@ def write_run(folder, name, seed, right):
 
 def test_it_prints_steps_of_both_sets_in_pairs_and_presentations(tmp_path):
     for seed, late in enumerate((0, 10)):
-        write_run(tmp_path, "medium", seed, {0: [0], 300 + late: [1], 1000: [1]})
+        write_run(tmp_path, "medium", seed, {0: [0], 100: [0], 300 + late: [1], 1000: [1]})
         write_run(tmp_path, "resample", seed, {1000: [1, 0], 1100: [0, 1], 1500: [0, 1]})
     write_run(tmp_path, "capacity_8", 0, {0: [0], 1000: [1]})
     command = [sys.executable, str(ROOT / "docs/numbers/zipf.py"), str(tmp_path)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     lines = [line.strip() for line in result.stdout.splitlines()]
-    assert "presentations until .9, ranks 0-4: median 306 of 10 sequences" in lines
+    assert "presentations until .9, ranks 0-4: median 306, 10 of 10 sequences get there" in lines
     assert "resample: set 1 from step 1000 to 1500" in lines
     assert "new set, end: 1.000 [1.000, 1.000] (1.000 1.000)" in lines
-    # 100 steps against 300 and 310
-    assert "steps to .75: 100 [100, 100] (100 100) less the first set's: -205 [-269, -141] (-200 -210)" in lines
+    # 100 steps, the first that are recorded, against 100 · 3^.75 and 100 · 3.1^.75: three quarters of the way in log steps
+    assert "steps to .75: 100 [100, 100] (100 100) less the first set's: -131 [-167, -95] (-128 -134)" in lines
     assert any(line.startswith("suffix bits memorized: ") for line in lines)
     empty = subprocess.run([*command[:2], str(tmp_path / "none")], capture_output=True, text=True, env=environment)
     assert empty.returncode == 1

@@ -66,14 +66,7 @@ def read_results(path: Path, condition: str) -> pd.DataFrame:
         return _read(record, stored, path, condition)
     except (ResultsError, RefusedPickle):
         raise
-    except (
-        AttributeError,
-        IndexError,
-        KeyError,
-        OverflowError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())
         raise ResultsError(f"{path}, or its {SEQUENCES}: not as the older scripts wrote it ({why})") from error
 
