@@ -46,7 +46,7 @@ def test_it_prints_steps_of_both_sets_in_pairs_and_presentations(tmp_path):
     assert "presentations until .9, ranks 0-4: median 306, 10 of 10 sequences get there" in lines
     assert "resample: set 1 from step 1000 to 1500" in lines
     assert "new set, end: 1.000 [1.000, 1.000] (1.000 1.000)" in lines
-    # 100 steps, the first that are recorded, against 100 · 3^.75 and 100 · 3.1^.75: three quarters of the way in log steps
+    # 100 steps, the first that are recorded, against 100 · 3^.75 and 100 · 3.1^.75, three quarters of the way in logs
     assert "steps to .75: 100 [100, 100] (100 100) less the first set's: -131 [-167, -95] (-128 -134)" in lines
     assert any(line.startswith("suffix bits memorized: ") for line in lines)
     empty = subprocess.run([*command[:2], str(tmp_path / "none")], capture_output=True, text=True, env=environment)
