@@ -113,7 +113,8 @@ def test_rules_that_were_edited_after_their_job_was_submitted_make_no_result(sub
 
 
 def test_a_configuration_that_was_edited_after_submission_changes_nothing_in_the_run(submitted, cluster, tmp_path):
-    submitted("config/smoke.yaml", "count: 80, length: 12", "count: 80, length: 14")
+    begin = "zipf:\n  seeds: 2\n  datasets:\n    - {name: smoke, count: 80, length: "
+    submitted("config/smoke.yaml", f"{begin}12", f"unknown: {{}}\n{begin}14")
     assert read_arrays(tmp_path / SEQUENCES)["sequences"].shape == (80, 12)
     assert planned(SEQUENCES, *SMOKE, "--directory", str(tmp_path), root=cluster.root) == {}
 

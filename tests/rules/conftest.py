@@ -16,13 +16,15 @@ ROOT = Path(__file__).parents[2]
 def run_rule(tmp_path):
     """``run_rule(rule, target, inputs={path: file})`` makes ``target`` by ``rule`` alone, at smoke scale."""
 
-    def run(rule: str, target: str, inputs: Mapping[str, Path] | None = None, config: dict | None = None) -> Path:
+    def run(
+        rule: str, target: str, inputs: Mapping[str, Path] | None = None, config: dict | None = None, cores: int = 1
+    ) -> Path:
         for path, source in (inputs or {}).items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, tmp_path / path)
         with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, show_failed_logs=True)) as api:
             workflow = api.workflow(
-                resource_settings=ResourceSettings(cores=1),
+                resource_settings=ResourceSettings(cores=cores),
                 config_settings=ConfigSettings(configfiles=[ROOT / "config/smoke.yaml"], config=config or {}),
                 snakefile=ROOT / "Snakefile",
                 workdir=tmp_path,

@@ -66,13 +66,13 @@ def evaluations(tmp_path):
 
 def test_training_in_two_processes_writes_once_and_says_so(run_rule, sequences, tmp_path):
     config = {"device": "cpu", "zipf": {"defaults": {"gpus": 2, "precision": "bfloat16"}}}
-    path = run_rule("zipf_train", TRAJECTORY, {SEQUENCES: sequences}, config=config)
+    path = run_rule("zipf_train", TRAJECTORY, {SEQUENCES: sequences}, config=config, cores=2)
     trajectory = read_arrays(path)
     assert trajectory["presentations"][trajectory["step"] == 40].sum() == 40 * 64
     made_by = read_made_by(path)
     condition = made_by["params"]["condition"]
     assert (condition["gpus"], condition["precision"]) == (2, "bfloat16")
-    assert made_by["threads"] == 1  # a process, and the same where Snakemake has more cores
+    assert made_by["threads"] == 1  # of a process: the job has two here, and one where Snakemake has one core
     checkpoint = tmp_path / "results/zipf/checkpoints/medium/seed0/step40.safetensors"
     assert read_tensors(checkpoint)["step"] == 40
     assert not list(checkpoint.parent.glob("*.unfinished"))
