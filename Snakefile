@@ -1,4 +1,4 @@
-# The map of the workflow: configuration, one file of rules per family, targets.
+# The map of the workflow: what all rules use, one file of rules a family, targets.
 #
 # results/<family>/<stage>/<condition>/seed<seed>…        what a stage makes
 # results/tables/<family>_<table>.parquet                 what a reader counts with
@@ -9,33 +9,32 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: f"{workflow.basedir}/config/config.yaml"
-
-
 report: "workflow/report/workflow.rst"
 
 
-include: "rules/common.smk"
-include: "rules/zipf.smk"
-include: "rules/associative_memory.smk"
-include: "rules/grokking.smk"
-
-
 rule all:
-    default_target: True
     input:
-        rules.zipf.input,
-        rules.associative_memory.input,
-        rules.grokking.input,
+        lambda wildcards: [path for name in config["families"] for path in TARGETS[name]],
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+
+
+for name in FAMILIES:
+    if (CHECKOUT / f"rules/{name}.smk").exists():  # a family that trains nothing has tables and figures alone
+
+        include: f"rules/{name}.smk"
+
+
+include: "rules/outputs.smk"
 
 
 # A job goes by the configuration of the run's first process, and refuses other rules and other code than were planned.
-try:
-    export_plan(
-        config,
-        rules_digest(file.get_path_or_uri(secret_free=False) for file in workflow.included),
-        {rule.name: dict(rule.params.items()) for rule in workflow.rules},
-        workflow.is_main_process,
-    )
-except CodeChanged as error:
-    raise WorkflowError(str(error))
+export_plan(
+    config,
+    rules={rule.name: RULES[family_of(rule.name, FAMILIES)] for rule in workflow.rules},
+    code={rule.name: dict(rule.params.items())["code"] for rule in workflow.rules if "code" in rule.params.keys()},
+    module_name=MODULE,
+    is_first=workflow.is_main_process,
+)

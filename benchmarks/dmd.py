@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from pydmd import HankelDMD
 
-from memorization.grokking.dmd import dmd_eigenvalues, spectral_distance
+from memorization.grokking.dynamics.dmd import dmd_eigenvalues, spectral_distance
 
 STEPS, CHANNELS, DELAYS, RANK = 3001, 19, 32, 10
 

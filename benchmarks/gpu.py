@@ -22,7 +22,7 @@ from memorization.associative_memory.training import Memory
 from memorization.data.sequences import Batches, sample_sequences, zipf_probabilities
 from memorization.grokking.conditions import condition as grokking_condition
 from memorization.grokking.conditions import dataset as grokking_dataset
-from memorization.grokking.model import answer_logits, build
+from memorization.grokking.task.model import answer_logits, build
 from memorization.provenance import ROOT
 from memorization.training.devices import set_up
 from memorization.zipf.conditions import ZipfConditions

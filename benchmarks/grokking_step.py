@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
-from memorization.grokking.model import answer_logits, build, tokens
+from memorization.grokking.task.model import answer_logits, build, tokens
 from memorization.models.decoder import Decoder
 from memorization.training.devices import seed_torch, set_up
 

@@ -1,51 +1,52 @@
-# What every rule file uses, and the random sequences that several families memorize.
-# Functions live in the package, where they are tested.
+# What every rule file uses. Functions live in the package, where they are tested.
 import sys
+from pathlib import Path
 
-sys.path.insert(0, f"{workflow.basedir}/src")
+# This checkout, also where another Snakefile includes this one or uses it as a module.
+CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
+sys.path.insert(0, f"{CHECKOUT}/src")
 
 from snakemake.exceptions import WorkflowError
 
-import memorization.grokking.conditions
-from memorization.associative_memory.conditions import MemoryConditions
-from memorization.configuration import (
-    ConfigurationError,
-    check,
-    check_plotting,
-    export_environment,
-    figure_settings,
-    names,
-    seeds,
-)
-from memorization.plan import CodeChanged, export_plan, planned_configuration
+from memorization.configuration import ConfigurationError, check, export_environment, with_defaults
+from memorization.families import FAMILIES as KINDS
+from memorization.family import family_of
+from memorization.plan import export_plan, planned_configuration
 from memorization.provenance import canonical, code_digest, rules_digest
-from memorization.zipf.conditions import ZipfConditions
 
-export_environment(workflow.basedir)
-planned = dict(planned_configuration(config, workflow.is_main_process))
-config.clear()  # of what was added since the run was planned, too
-config |= planned
-
+export_environment(CHECKOUT)
+MODULE = workflow.modifier.namespace or ""
+# Whether all of the configuration is this workflow's, which it is not where another Snakefile includes this one.
+ALONE = bool(MODULE) or Path(workflow.main_snakefile).resolve() == (CHECKOUT / "Snakefile").resolve()
+FAMILIES = {}
 try:
-    check(
-        config,
-        schemas=f"{workflow.basedir}/workflow/schemas",
-        cross_checks={
-            "plotting": check_plotting,
-            "associative_memory": MemoryConditions.check_section,
-            "zipf": ZipfConditions.check_section,
-            "grokking": memorization.grokking.conditions.check,
-        },
+    kinds = {kind.name: kind for kind in KINDS}
+    config = planned_configuration(
+        with_defaults(config, CHECKOUT / "config", kinds), MODULE, workflow.is_main_process
     )
-    # Families of conditions on random sequences: data sets, models, switches from one set to the next.
-    ZIPF = ZipfConditions(config["zipf"])
-    MEMORY = MemoryConditions(config["associative_memory"])
+    check(config, CHECKOUT / "workflow/schemas", kinds, strict=ALONE)
+    for name, kind in kinds.items():
+        FAMILIES[name] = kind(config[name], others=dict(FAMILIES))
+        FAMILIES[name].check()
 except ConfigurationError as error:
     raise WorkflowError(str(error))
 
-SCRIPTS = f"{workflow.basedir}/workflow/scripts"
+SCRIPTS = f"{CHECKOUT}/workflow/scripts"
+# By family, what makes its jobs; of None, of rules that several families share.
+SHARED = [f"{CHECKOUT}/Snakefile", *(f"{CHECKOUT}/rules/{name}.smk" for name in ("common", "data", "outputs"))]
+IMPORTED = ["configuration", "family", "plan", "provenance"]
+RULES = {
+    name: rules_digest(
+        tuple(SHARED + [path for path in [f"{CHECKOUT}/rules/{name}.smk"] if Path(path).exists()]),
+        tuple(f"memorization.{part}" for part in [*IMPORTED, f"{name}.conditions"]),
+    )
+    for name in FAMILIES
+}
+RULES[None] = canonical(RULES)
 # What training asks for a GPU: with auto, where the command line says how many there are.
 GPU = int(config["device"] == "cuda" or (config["device"] == "auto" and "gpu" in workflow.global_resources))
+FILES = {}  # by family and kind, the patterns of the paths of files that its tables and figures are made of
+TARGETS = {}  # by family, all tables and figures that its target wants
 
 
 # On a cluster each job has the GPUs that it asks for: --resources gpu=2 is about this machine alone.
@@ -59,62 +60,3 @@ wildcard_constraints:
     perturbation="[a-z][a-z0-9_]*",
     seed="[0-9]+",
     step="[0-9]+",
-
-
-SEQUENCES = {"zipf": ZIPF, "associative_memory": MEMORY}
-SEQUENCES_FILE = "results/{family}/sequences/{dataset}/seed{seed}"
-
-
-rule random_sequences:
-    output:
-        sequences=f"{SEQUENCES_FILE}.npz",
-    log:
-        "logs/{family}/sequences/{dataset}/seed{seed}.log",
-    benchmark:
-        "logs/{family}/sequences/{dataset}/seed{seed}.timing.tsv"
-    wildcard_constraints:
-        family="|".join(SEQUENCES),
-    conda:
-        "../envs/analysis.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
-    params:
-        dataset=lambda wildcards: canonical(SEQUENCES[wildcards.family].datasets[wildcards.dataset]),
-        code=code_digest(f"{SCRIPTS}/random_sequences/sample.py"),
-    message:
-        "{wildcards.family}: sampling the sequences of {wildcards.dataset}, seed {wildcards.seed}"
-    script:
-        "../workflow/scripts/random_sequences/sample.py"
-
-
-rule following_sequences:
-    input:
-        earlier=lambda wildcards: expand(
-            f"{SEQUENCES_FILE}{{ending}}.npz",
-            ending=["", *(f"_{wildcards.kind}{number}" for number in range(1, int(wildcards.number)))],
-            **wildcards,
-        ),
-    output:
-        sequences=f"{SEQUENCES_FILE}_{{kind}}{{number}}.npz",
-    log:
-        "logs/{family}/sequences/{dataset}/seed{seed}_{kind}{number}.log",
-    benchmark:
-        "logs/{family}/sequences/{dataset}/seed{seed}_{kind}{number}.timing.tsv"
-    wildcard_constraints:
-        family="|".join(SEQUENCES),
-        kind="resample|forget",
-        number="[1-9][0-9]*",
-    conda:
-        "../envs/analysis.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
-    params:
-        code=code_digest(f"{SCRIPTS}/random_sequences/follow.py"),
-    message:
-        "{wildcards.family}: sampling set {wildcards.number} of {wildcards.dataset} to {wildcards.kind}, seed {wildcards.seed}"
-    script:
-        "../workflow/scripts/random_sequences/follow.py"

@@ -21,7 +21,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path.write_text("old")
 
     def fail():
-        with whole(path) as part:
+        with atomic_write(path) as part:
             (tmp_path / "x.txt.part").write_text("half")
             assert part == f"{path}.part"
             raise KeyboardInterrupt

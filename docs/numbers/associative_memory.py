@@ -43,15 +43,15 @@ def later_bits(made: Path) -> None:
         print(f"{folder.name}: {(nll[:, nll.shape[1] // 2 :] < LN2).mean():.3f}")
 
 
-def presentations(items: pd.DataFrame) -> None:
-    print("\n# Presentations until .9 of the suffix is right: medians, and how many sequences get there")
-    known = items[(items["suffix_accuracy"] >= 0.9) & (items["presentations"] > 0) & (items["phase"] == "train")]
+def exposures(items: pd.DataFrame) -> None:
+    print("\n# Exposures until .9 of the suffix is right: medians, and how many sequences get there")
+    known = items[(items["suffix_accuracy"] >= 0.9) & (items["exposures"] > 0) & (items["phase"] == "train")]
     first = known.sort_values("step").groupby(["condition", "seed", "rank"], as_index=False).first()
     for name, rows in first.groupby("condition"):
         groups = {f"{low}-{high - 1}": rows[rows["rank"].between(low, high - 1)] for low, high in ((0, 10), (10, 100))}
         groups["100 and up"] = rows[rows["rank"] >= 100]
         print(
-            f"{name}:", *(f"{key}: {part['presentations'].median():.0f} ({len(part)});" for key, part in groups.items())
+            f"{name}:", *(f"{key}: {part['exposures'].median():.0f} ({len(part)});" for key, part in groups.items())
         )
 
 
@@ -94,7 +94,7 @@ if __name__ == "__main__":
     beside = sorted(map(str, results.glob("zipf/evaluations/matched/*/by_sequence.parquet")))
     ends(*tables)
     later_bits(results / "associative_memory")
-    presentations(pd.concat([tables[1], read_tables(beside)] if beside else [tables[1]]))
+    exposures(pd.concat([tables[1], read_tables(beside)] if beside else [tables[1]]))
     if beside:
         print("\nbeside it, the transformer:")
         ends(read_tables([path.replace("by_sequence", "summary") for path in beside]), read_tables(beside))

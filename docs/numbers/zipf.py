@@ -44,14 +44,14 @@ def models(summary: pd.DataFrame, items: pd.DataFrame, runs: pd.DataFrame) -> No
         last, late = totals[totals["step"] == end], rows[(rows["step"] == end) & (rows["rank"] >= 100)]
         print("  loss above the floor:", interval(last["weighted_loss"] - last["floor"]))
         print("  suffix accuracy, ranks 100+:", interval(late.groupby("seed")["suffix_accuracy"].mean()))
-        known = rows[(rows["suffix_accuracy"] >= 0.9) & (rows["presentations"] > 0)]
-        known = known.sort_values("step").groupby(["seed", "rank"])["presentations"].first()
+        known = rows[(rows["suffix_accuracy"] >= 0.9) & (rows["exposures"] > 0)]
+        known = known.sort_values("step").groupby(["seed", "rank"])["exposures"].first()
         known = known.reindex(rows[rows["suffix_length"] > 0].groupby(["seed", "rank"]).size().index).reset_index()
         for label, ranks in RANKS.items():
-            counts = known.loc[known["rank"].between(ranks[0], ranks[-1]), "presentations"]
+            counts = known.loc[known["rank"].between(ranks[0], ranks[-1]), "exposures"]
             if counts.empty:
                 continue
-            print(f"  presentations until .9, ranks {label}: median {counts.fillna(np.inf).median():.0f},", end=" ")
+            print(f"  exposures until .9, ranks {label}: median {counts.fillna(np.inf).median():.0f},", end=" ")
             print(f"{counts.notna().sum()} of {len(counts)} sequences get there")
         first = rows[(rows["rank"] < 5) & (rows["step"] <= 500)]
         print("  suffix accuracy, ranks 0-4, by step 500:", interval(first.groupby("seed")["suffix_accuracy"].last()))

@@ -7,12 +7,14 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import yaml
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
 
 
 def _is(kind) -> Callable[[object, object], bool]:
@@ -21,40 +23,84 @@ def _is(kind) -> Callable[[object, object], bool]:
 
 # 3.0 is no integer; .nan, and what is too large for a float, are no numbers
 TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many({"integer": _is(int), "number": _is(int | float)})
-Validator = validators.extend(Draft202012Validator, type_checker=TYPES)
+
+
+def _complete(_, wanted, value, schema):
+    """The keyword ``complete``: a mapping that the defaults fill has every key, which no list has to repeat."""
+    for name in schema["properties"] if wanted and isinstance(value, Mapping) else ():
+        if name not in value:
+            yield ValidationError(name)
+
+
+Validator = validators.extend(Draft202012Validator, {"complete": _complete}, type_checker=TYPES)
 
 
 class ConfigurationError(ValueError):
     """A configuration that cannot be run; its message names the key and what it may be."""
 
 
-def check(config: dict, schemas: str, cross_checks: Mapping[str, Callable[[dict], None]]) -> None:
-    """Check every section of ``config`` against ``<schemas>/<section>.schema.yaml``, then its keys together.
+def with_defaults(config: Mapping, folder: str | Path, families: Iterable[str]) -> dict:
+    """A configuration with what it does not say filled in from ``config.yaml`` and ``families/<family>.yaml``.
 
     Parameters
     ----------
-    config : sections by name
-    schemas : folder of JSON Schemas
-    cross_checks : by section, what no schema can say; each raises ConfigurationError
+    config : an overlay, or nothing
+    folder : of the YAML files
+    families : names
+    """
+    paths = [Path(folder) / "config.yaml", *(Path(folder) / f"families/{name}.yaml" for name in families)]
+    complete: dict = {}
+    for path in paths:
+        complete |= yaml.safe_load(path.read_text("utf-8"))
+    return merged(complete, config)
+
+
+def merged(below: Mapping, above: Mapping) -> dict:
+    """As Snakemake merges an overlay: mappings key by key, everything else replaced."""
+    both = {
+        key: merged(below[key], above[key])
+        for key in below.keys() & above.keys()
+        if isinstance(below[key], Mapping) and isinstance(above[key], Mapping)
+    }
+    return {**below, **above, **both}
+
+
+def check(config: Mapping, schemas: str | Path, families: Iterable[str], strict: bool = True) -> None:
+    """Check a configuration against ``config.schema.yaml`` and every section against its family's schema.
+
+    What a family's keys must be together, its ``check`` says.
+
+    Parameters
+    ----------
+    config : complete, as ``with_defaults`` gives it
+    schemas : folder of JSON Schemas, ``<family>.schema.yaml`` describes that family's file
+    families : names
+    strict : whether an unknown section is an error; it is another workflow's where this one is included in that
 
     Raises
     ------
     ConfigurationError
         One line, such as ``zipf.seeds: 0 is less than the minimum of 1``.
     """
-    known = {path.name.removesuffix(".schema.yaml"): path for path in Path(schemas).glob("*.schema.yaml")}
-    for section in sorted(config.keys() | known.keys(), key=str):
-        if section not in known:
-            raise ConfigurationError(f"{section}: unknown section; allowed: {', '.join(sorted(known))}")
-        if section not in config:
-            raise ConfigurationError(f"{section}: section missing")
-        schema = yaml.safe_load(known[section].read_text())
-        error = best_match(Validator(schema).iter_errors(config[section]))
+    families, folder = list(families), Path(schemas)
+    registry = Registry(retrieve=lambda uri: _resource(folder / uri))
+    shared = _contents(folder / "config.schema.yaml")
+    allowed = [*shared["properties"], *families]
+    unknown = [key for key in sorted(config, key=str) if key not in allowed]
+    if unknown and strict:
+        raise ConfigurationError(f"{unknown[0]}: unknown section; allowed: {', '.join(sorted(allowed))}")
+    parts = [(shared, {key: config[key] for key in shared["properties"] if key in config})]
+    parts += [(_contents(folder / f"{name}.schema.yaml"), {name: config[name]}) for name in families]
+    for schema, part in parts:
+        error = best_match(Validator(schema, registry=registry).iter_errors(part))
         if error is not None:
-            raise ConfigurationError(_explain(section, config[section], error))
-        _check_names(section, config[section])
-    for section, cross_check in cross_checks.items():
-        cross_check(config[section])
+            raise ConfigurationError(_explain(part, error))
+    for name in families:
+        _check_names(name, config[name])
+        _check_limits(name, config[name].get("figures", {}))
+    for name in config["families"]:
+        if name not in families:
+            raise ConfigurationError(f"families: there is no {name!r}; allowed: {', '.join(families)}")
 
 
 def names(entries: list[dict]) -> list[str]:
@@ -76,32 +122,13 @@ def seeds(section: dict) -> list[int]:
     return wanted if isinstance(wanted, list) else list(range(wanted))
 
 
-def figure_settings(plotting: dict, figure: str) -> dict:
-    """What of the section ``plotting`` a figure uses: the style of all, and its own keys."""
-    return plotting["style"] | plotting[figure]
-
-
-def check_plotting(section: dict) -> None:
-    """Limits of axes must rise.
-
-    Raises
-    ------
-    ConfigurationError
-        One line that names the key.
-    """
-    for figure, keys in section.items():
-        for key, value in keys.items():
-            if isinstance(value, list) and None not in value and value[0] >= value[1]:
-                raise ConfigurationError(f"plotting.{figure}.{key}: {value}; allowed: [low, high] with low below high")
-
-
-def export_environment(basedir: str) -> None:
-    """Let every job import the package, installed or not, and compute with one thread unless told otherwise.
+def export_environment(checkout: str | Path) -> None:
+    """Let every job import the package, installed or not, and compute with one thread unless the user says otherwise.
 
     A job runs in a process of its own, on a cluster on another machine; the
     rule files are read again there, so the environment is set there too.
     """
-    paths = [f"{basedir}/src", *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [f"{checkout}/src", *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
@@ -110,11 +137,20 @@ def export_environment(basedir: str) -> None:
         os.environ.setdefault(f"MALLOC_{setting}_", str(10**9))
 
 
-def _explain(section: str, value, error: ValidationError) -> str:
-    key = section
+def _contents(path: Path) -> dict:
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
+def _resource(path: Path) -> Resource:
+    return Resource(_contents(path), DRAFT202012)
+
+
+def _explain(value, error: ValidationError) -> str:
+    key = ""
     for step in error.absolute_path:
         value = value[step]
         key += f".{step}" if isinstance(step, str) else f"[{_name(value, step)}]"
+    key = key.removeprefix(".")
     if error.validator == "additionalProperties":
         allowed = error.schema["properties"]
         unknown = next(name for name in error.instance if name not in allowed)
@@ -122,13 +158,29 @@ def _explain(section: str, value, error: ValidationError) -> str:
     if error.validator == "required":
         missing = next(name for name in error.validator_value if name not in error.instance)
         return f"{key}.{missing}: missing"
+    if error.validator == "complete":
+        return f"{key}.{error.message}: missing".removeprefix(".")
+    if error.validator == "type" and isinstance(error.instance, str) and _is_quoted(error):
+        return (
+            f"{key}: {error.instance!r} is text: Snakemake hands on nested values of --config as text; write them into "
+            "a file and name it by --configfile"
+        )
     if error.validator == "enum":
         return f"{key}: {error.instance!r} is not allowed; allowed: {', '.join(map(str, error.validator_value))}"
-    if (told := (error.parent or error).schema.get("description")) is not None:
-        return f"{key}: {error.instance!r}; allowed: {told}"
+    if (description := (error.parent or error).schema.get("description")) is not None:
+        return f"{key}: {error.instance!r}; allowed: {description}"
     if error.validator == "type" and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE]\d+|[+-]?\d+[eE][+-]?\d+", str(error.instance)):
         return f"{key}: {error.instance!r} is text to YAML, not a number; write 1.0e-3 for 1e-3"
     return f"{key}: {error.message}"
+
+
+def _is_quoted(error: ValidationError) -> bool:
+    """Whether a text would be of the type that is wanted if it were not one."""
+    try:
+        plain = yaml.safe_load(error.instance)
+    except yaml.YAMLError:
+        return False
+    return not isinstance(plain, str) and Validator({"type": error.validator_value}).is_valid(plain)
 
 
 def _name(value, index: int) -> str:
@@ -136,9 +188,18 @@ def _name(value, index: int) -> str:
     return name if isinstance(name, str) and name.isprintable() else str(index)
 
 
-def _check_names(section: str, value) -> None:
-    for key, entries in value.items() if isinstance(value, dict) else ():
+def _check_names(section: str, value: Mapping) -> None:
+    for key, entries in value.items():
         if isinstance(entries, list) and all(isinstance(entry, dict) and "name" in entry for entry in entries):
             twice = [name for name, count in Counter(names(entries)).items() if count > 1]
             if twice:
                 raise ConfigurationError(f"{section}.{key}: named twice: {', '.join(twice)}; names must differ")
+
+
+def _check_limits(section: str, figures: Mapping) -> None:
+    """That limits of axes rise."""
+    for figure, keys in figures.items():
+        for key, value in keys.items():
+            if isinstance(value, list) and None not in value and value[0] >= value[1]:
+                where = f"{section}.figures.{figure}.{key}"
+                raise ConfigurationError(f"{where}: {value}; allowed: [low, high] with low below high")

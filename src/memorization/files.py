@@ -18,8 +18,15 @@ class DamagedFile(ValueError):
         super().__init__(f"{path}: damaged ({line}); delete it and run again: it will be made anew")
 
 
+class ForeignFile(DamagedFile):
+    """A file that can be read but does not say what made it."""
+
+    def __init__(self, path: str | Path):
+        ValueError.__init__(self, f"{path}: not made by this workflow, or saved again by another tool")
+
+
 @contextmanager
-def whole(path: str | Path) -> Iterator[str]:
+def atomic_write(path: str | Path) -> Iterator[str]:
     """A path to write to that becomes ``path`` only once all of it is written, and on the disk.
 
     What is raised meanwhile is raised on, with a note of the path: not every library says what it could not write.
@@ -59,7 +66,7 @@ def content_digest(parts: Iterable[tuple[str, str, bytes | np.ndarray]]) -> str:
 def write_arrays(path: str, arrays: Mapping[str, np.ndarray], made_by: dict) -> None:
     """An npz of ``arrays``, with what made it and a digest of its contents as JSON under ``made_by``. No pickles."""
     made_by = made_by | {"sha256": _arrays_digest(arrays)}
-    with whole(path) as part, open(part, "wb") as file:
+    with atomic_write(path) as part, open(part, "wb") as file:
         np.savez(file, allow_pickle=False, made_by=np.array(to_json(made_by)), **arrays)
 
 
@@ -74,8 +81,7 @@ def read_arrays(path: str) -> dict[str, np.ndarray]:
     with refusing_damage(path):
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        made_by = json.loads(str(arrays.pop("made_by")))
-        if made_by.get("sha256") != _arrays_digest(arrays):
+        if _made_by(path, arrays.pop("made_by", None)).get("sha256") != _arrays_digest(arrays):
             raise DamagedFile(path, "its contents do not match their digest")
     return arrays
 
@@ -87,7 +93,7 @@ def write_table(path: str, table, made_by: dict) -> None:
 
     data = pa.Table.from_pandas(table, preserve_index=False)
     made_by = made_by | {"sha256": _table_digest(data.to_pandas())}
-    with whole(path) as part:
+    with atomic_write(path) as part:
         pq.write_table(data.replace_schema_metadata({**data.schema.metadata, b"made_by": to_json(made_by)}), part)
 
 
@@ -104,7 +110,7 @@ def read_table(path: str):
     with refusing_damage(path):
         data = pq.read_table(path)
         table = data.to_pandas()
-        if json.loads(data.schema.metadata[b"made_by"]).get("sha256") != _table_digest(table):
+        if _made_by(path, (data.schema.metadata or {}).get(b"made_by")).get("sha256") != _table_digest(table):
             raise DamagedFile(path, "its contents do not match their digest")
     return table
 
@@ -117,23 +123,37 @@ def read_tables(paths: Iterable[str]):
 
 
 def read_made_by(path: str | Path) -> dict:
-    """What made a result, from an npz, a Parquet or a safetensors file, without reading the rest of it."""
+    """What made a result, from an npz, a Parquet or a safetensors file, without reading the rest of it.
+
+    Raises
+    ------
+    ForeignFile
+        If it does not say.
+    DamagedFile
+        If it cannot be read.
+    """
     with refusing_damage(path):
         if Path(path).suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
-                return json.loads(str(file["made_by"]))
+                return _made_by(path, file.get("made_by"))
         if Path(path).suffix == ".parquet":
             import pyarrow.parquet as pq
 
-            return json.loads(pq.read_schema(path).metadata[b"made_by"])
+            return _made_by(path, (pq.read_schema(path).metadata or {}).get(b"made_by"))
         with open(path, "rb") as file:  # safetensors: the length of a JSON header, the header, the tensors
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(min(length, os.fstat(file.fileno()).st_size)))
-        return json.loads(header["__metadata__"]["made_by"])
+        return _made_by(path, header.get("__metadata__", {}).get("made_by"))
 
 
 def to_json(value: dict) -> str:
     return json.dumps(value, sort_keys=True)
+
+
+def _made_by(path: str | Path, text: str | bytes | np.ndarray | None) -> dict:
+    if text is None:
+        raise ForeignFile(path)
+    return json.loads(text if isinstance(text, str | bytes) else str(text))
 
 
 def _arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:

@@ -7,14 +7,14 @@ import json
 import platform
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
 import __main__
-from memorization.files import read_made_by, write_arrays, write_table
+from memorization.files import read_made_by, read_tables, write_arrays, write_table
 from memorization.plan import check_planned_code
 from memorization.provenance import canonical, code_digest
 
@@ -30,6 +30,7 @@ class Job:
         self.progress = snakemake.config["progress"]  # how it runs, not what it makes: no parameter
         self.device = snakemake.config["device"]  # as asked for, until the script settles on one
         self.gpu_share = snakemake.config["gpu_share"]
+        self._of_inputs: dict[str, dict] = {}  # what they say of themselves, by path
         self.code = code_digest(__main__.__file__)
         check_planned_code(self.rule, self.code)
 
@@ -43,12 +44,22 @@ class Job:
 
     @property
     def made_by(self) -> dict:
-        """What makes this job's results: code, parameters, versions and device; and what made its inputs, by path."""
-        made_from = {}
-        for path in self.input:
-            of_input = read_made_by(path)
-            made_from |= of_input.pop("made_from", {}) | {str(path): of_input}
-        params = {name: _decoded(value) for name, value in self.params.items() if name != "code"}
+        """What makes this job's results, of all of its inputs."""
+        return self._made_from(self.input)
+
+    def _made_from(self, inputs: Iterable[str]) -> dict:
+        """What makes a result: code, parameters, versions and device; and what made the inputs that it is made of.
+
+        ``made_from`` has what the inputs say of themselves, by path; ``made_from_earlier`` the digests of what these
+        were made from, by path, and so on to the first: who wants to know more asks those files.
+        """
+        made_from, earlier = {}, {}
+        for path in inputs:
+            entry = self._of_inputs.setdefault(str(path), read_made_by(path)).copy()
+            direct = {name: of["sha256"] for name, of in entry.pop("made_from", {}).items()}
+            earlier |= entry.pop("made_from_earlier", {}) | direct
+            made_from[str(path)] = entry
+        params = {name: _decoded(value) for name, value in self.params.items() if name not in ("code", "script")}
         return {
             "rule": self.rule,
             "code": self.code,
@@ -56,6 +67,7 @@ class Job:
             "wildcards": dict(self.wildcards.items()),
             **self._runs_on(),
             "made_from": made_from,
+            "made_from_earlier": earlier,
         }
 
     def unfinished(self, target: str) -> str:
@@ -79,6 +91,11 @@ class Job:
 
     def write_table(self, table, path: str) -> None:
         write_table(path, table, self.made_by)
+
+    def pool_tables(self) -> None:
+        """Write for each output the tables of the input of that name, one below the other."""
+        for name, path in self.output.items():
+            write_table(path, read_tables(self.input[name]), self._made_from(self.input[name]))
 
     def write_arrays(self, arrays: Mapping, path: str) -> None:
         write_arrays(path, arrays, self.made_by)

@@ -11,7 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from memorization.files import whole
+from memorization.files import atomic_write
 from memorization.statistics import over_seeds
 
 CHANCE = {"color": "0.35", "linestyle": ":", "linewidth": 1.0, "zorder": 1}
@@ -86,6 +86,6 @@ def save(figure: Figure, paths: Mapping[str, str], plotting: dict, made_by: dict
         "png": {"Software": None, "Description": made_by},
     }
     for ext, path in paths.items():
-        with whole(path) as part, style(plotting):
+        with atomic_write(path) as part, style(plotting):
             figure.savefig(part, format=ext, metadata=metadata[ext])
         figure.set_layout_engine("none")  # as the first format has laid it out, which takes half of the time

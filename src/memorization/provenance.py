@@ -6,9 +6,8 @@ Imported when the Snakefile is read: nothing here may import torch.
 import ast
 import json
 import operator
-import sys
 import tokenize
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -20,11 +19,16 @@ PACKAGE = "memorization"
 ROOT = Path(__file__).parents[1]
 
 
-def digest(paths: Iterable[Path]) -> str:
-    """Digest of what Python sources say, in any version of Python: comments, docstrings and layout do not count."""
+def digest(sources: Mapping[str, Path]) -> str:
+    """Digest of what Python sources say, in any version of Python: comments, docstrings and layout do not count.
+
+    Parameters
+    ----------
+    sources : paths by name; names and contents count, where the files lie does not
+    """
     total = sha256()
-    for path in sorted(paths):
-        total.update(path.name.encode() + b"\0" + _says(path.read_text("utf-8")).encode() + b"\0")
+    for name in sorted(sources):
+        total.update(name.encode() + b"\0" + _says(sources[name].read_text("utf-8")).encode() + b"\0")
     return total.hexdigest()[:12]
 
 
@@ -34,11 +38,8 @@ def code_digest(script: str) -> str:
 
     Equal exactly when none of that code has changed. Reads sources, runs none of them.
     """
-    graph = _imports()
-    modules = imported(ast.parse(Path(script).read_text("utf-8"))) & graph.modules
-    modules = modules.union(*map(graph.find_upstream_modules, modules))
-    parents = {name.rsplit(".", depth)[0] for name in modules for depth in range(1, name.count(".") + 1)}
-    return digest([Path(script), *map(_source, modules | parents)])
+    modules = imported(ast.parse(Path(script).read_text("utf-8"))) & _imports().modules
+    return digest({"script": Path(script)} | _with_imports(modules))
 
 
 def imported(tree: ast.AST) -> set[str]:
@@ -52,19 +53,25 @@ def imported(tree: ast.AST) -> set[str]:
     return found
 
 
-def rules_digest(snakefiles: Iterable[str]) -> str:
-    """Digest of what makes jobs and their parameters: rule files, and the package's modules that they have imported.
+@cache
+def rules_digest(files: tuple[str, ...], modules: tuple[str, ...]) -> str:
+    """Digest of what makes jobs and their parameters: rule files, and the package's modules that they import.
 
-    Comments and empty lines do not count.
+    Comments and empty lines of the files do not count.
+
+    Parameters
+    ----------
+    files : paths
+    modules : names; what these import counts too
     """
     total = sha256()
-    for path in sorted(snakefiles):
-        with open(path, encoding="utf-8") as lines:
+    for path in sorted(map(Path, files), key=lambda path: path.name):
+        total.update(path.name.encode() + b"\0")
+        with path.open(encoding="utf-8") as lines:
             for token in tokenize.generate_tokens(lines.readline):
                 if token.type not in (tokenize.COMMENT, tokenize.NL):
                     total.update(token.string.encode() + b"\0")
-    modules = [name for name in sys.modules if name.split(".")[0] == PACKAGE]
-    return digest(map(_source, modules)) + total.hexdigest()[:12]
+    return digest(_with_imports(set(modules))) + total.hexdigest()[:12]
 
 
 def canonical(value) -> str:
@@ -107,6 +114,13 @@ def _plain(node):
 @cache
 def _imports() -> grimp.ImportGraph:
     return grimp.build_graph(PACKAGE, cache_dir=None)
+
+
+def _with_imports(modules: set[str]) -> dict[str, Path]:
+    """The sources, by name, of modules, of all that they import from the package, and of the packages around these."""
+    modules = modules.union(*map(_imports().find_upstream_modules, modules))
+    parents = {name.rsplit(".", depth)[0] for name in modules for depth in range(1, name.count(".") + 1)}
+    return {name: _source(name) for name in modules | parents}
 
 
 def _source(module: str) -> Path:

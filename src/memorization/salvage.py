@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memorization.files import whole
+from memorization.files import atomic_write
 
 SPACE = " \t\r\n"
 NOT_UTF8 = re.compile(r"[\udc80-\udcff]")  # what surrogateescape makes of such bytes
@@ -79,7 +79,7 @@ def salvage_file(path: Path, to: Path | None = None) -> None:
     found = salvage(path.read_bytes())
     if not found.texts:
         raise NothingToSalvage(f"{path}: nothing in it is whole")
-    with whole(to) as part:
+    with atomic_write(to) as part:
         Path(part).write_bytes("".join(f"{text}\n" for text in found.texts).encode())
     kept = f"{len(found.texts)} lines" if found.lines else "one document"
     print(f"{to}: kept {kept}, dropped {len(found.dropped) or 'nothing'}", *found.dropped, sep="\n  ")

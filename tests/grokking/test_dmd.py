@@ -3,7 +3,7 @@ import pytest
 from pydmd import HankelDMD
 from scipy.stats import wasserstein_distance_nd
 
-from memorization.grokking.dmd import (
+from memorization.grokking.dynamics.dmd import (
     METHODS,
     RCOND,
     dmd,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from memorization.grokking.equations import (
+from memorization.grokking.task.equations import (
     OPERATORS,
     Batches,
     batch_size,

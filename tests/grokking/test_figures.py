@@ -7,14 +7,14 @@ from matplotlib.colors import to_hex
 
 from memorization.configuration import figure_settings
 from memorization.grokking.drawing import FIGURES
-from memorization.grokking.figures import (
+from memorization.grokking.task.figures import (
     accuracy_figure,
     fingerprint_figure,
     perturbation_figure,
     residual_figure,
 )
-from memorization.grokking.spectra import FINGERPRINT, run_distances
-from memorization.grokking.spectral_figures import distances_figure, eigenvalues_figure, spectrum_figure
+from memorization.grokking.dynamics.spectra import FINGERPRINT, run_distances
+from memorization.grokking.dynamics.figures import distances_figure, eigenvalues_figure, spectrum_figure
 from memorization.plotting import save, style
 from memorization.provenance import ROOT
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from memorization.grokking.fingerprint import CENTRINGS, center, levels, quantile_embedding
+from memorization.grokking.dynamics.fingerprint import CENTRINGS, center, levels, quantile_embedding
 
 
 def test_levels_are_nineteen_twentieths():

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from memorization.grokking.model import LENGTH, answer_hidden, answer_logits, build, tokens
+from memorization.grokking.task.model import LENGTH, answer_hidden, answer_logits, build, tokens
 from memorization.training.devices import seed_torch
 
 P = 13

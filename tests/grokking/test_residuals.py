@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from memorization.grokking.dmd import dmd, pairs
-from memorization.grokking.residuals import reconstruction_residual, run_residuals, sliding_residuals
+from memorization.grokking.dynamics.dmd import dmd, pairs
+from memorization.grokking.dynamics.residuals import reconstruction_residual, run_residuals, sliding_residuals
 
 T = np.arange(120)
 LINEAR = np.stack([0.99**T * np.cos(0.2 * T), 0.99**T * np.sin(0.2 * T), 0.97**T], axis=1)

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memorization.grokking.dmd import dmd_eigenvalues, spectral_distance
-from memorization.grokking.fingerprint import center
-from memorization.grokking.spectra import (
+from memorization.grokking.dynamics.dmd import dmd_eigenvalues, spectral_distance
+from memorization.grokking.dynamics.fingerprint import center
+from memorization.grokking.dynamics.spectra import (
     FINGERPRINT,
     distance_matrix,
     distance_tests,
@@ -12,7 +12,7 @@ from memorization.grokking.spectra import (
     spectrum,
     swap_tests,
 )
-from memorization.grokking.surrogates import KINDS
+from memorization.grokking.dynamics.surrogates import KINDS
 
 SETTINGS = {
     "method": "projected", "center_mode": "relative_to_t0", "n_delays": 6, "k_mode": 4, "window": [10, 200],

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from memorization.grokking.surrogates import KINDS, phase_randomised, surrogate, white_noise
+from memorization.grokking.dynamics.surrogates import KINDS, phase_randomised, surrogate, white_noise
 
 
 def walk(steps, channels=3):

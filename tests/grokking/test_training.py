@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from memorization.grokking.equations import Batches, equations, probe, split_equations
-from memorization.grokking.model import tokens
-from memorization.grokking.perturbation import weight_distances
-from memorization.grokking.training import Rows, Training, evaluate, learning_rate, readings, train
+from memorization.grokking.task.equations import Batches, equations, probe, split_equations
+from memorization.grokking.task.model import tokens
+from memorization.grokking.task.perturbation import weight_distances
+from memorization.grokking.task.training import Rows, Training, evaluate, learning_rate, readings, train
 from memorization.provenance import generator
 from memorization.training.checkpoints import Unfinished
 
@@ -108,7 +108,7 @@ def test_readings_are_those_of_the_plain_decoder(source, token_index):
 def test_evaluation_is_of_all_equations(monkeypatch):
     model = fresh().model
     a, b, c = torch.from_numpy(TABLE.T.copy())
-    monkeypatch.setattr("memorization.grokking.training.CHUNK", 17)
+    monkeypatch.setattr("memorization.grokking.task.training.CHUNK", 17)
     nll, right = evaluate(model, a, b, c)
     logits = model(tokens(a, b, P))[:, -1]
     np.testing.assert_allclose(nll, F.cross_entropy(logits, c, reduction="none").detach(), atol=1e-5)

@@ -28,7 +28,7 @@ def table():
         "seed",
         "step",
         "rank",
-        "presentations",
+        "exposures",
         "loss",
         "accuracy",
         "suffix_loss",
@@ -45,7 +45,7 @@ def test_curves_have_labels_floors_and_chance(table, measure):
     assert [ax.get_title() for ax in figure.axes[:2]] == ["a", "b"]
     for ax in (figure.axes[0], figure.axes[2], figure.axes[4]):
         assert measure in ax.get_ylabel()
-    assert figure.axes[4].get_xlabel() == "presentations of the sequence"
+    assert figure.axes[4].get_xlabel() == "exposures of the sequence"
     chance = LN2 if measure == "loss" else 0.5
     assert any(np.allclose(line.get_ydata(), chance) for line in figure.axes[0].lines)
     if measure == "loss":
@@ -60,7 +60,7 @@ def test_limits_hold_all_that_is_drawn_unless_they_say_otherwise(table):
     free = curves_figure(table, "loss", ["a", "b"], [0, 2], CURVES)
     assert free.axes[0].get_ylim()[1] > 5
     assert free.axes[1].get_ylim() == free.axes[0].get_ylim()
-    bound = curves_figure(table, "loss", ["a", "b"], [0, 2], CURVES | {"loss": [0.1, None], "presentations": [3, 50]})
+    bound = curves_figure(table, "loss", ["a", "b"], [0, 2], CURVES | {"loss": [0.1, None], "exposures": [3, 50]})
     assert bound.axes[1].get_ylim()[0] == 0.1
     assert bound.axes[1].get_ylim()[1] > 5
     assert bound.axes[5].get_xlim() == (3, 50)

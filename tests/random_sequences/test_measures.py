@@ -21,8 +21,8 @@ def table():
         "step": np.full(4, 9),
         "set": np.zeros(4, int),
         "rank": np.array([0, 1, 2, 3]),
-        "presentations": np.array([4, 3, 2, 0]),
-        "last_presentation": np.array([9, 8, 7, 0]),
+        "exposures": np.array([4, 3, 2, 0]),
+        "last_exposure_step": np.array([9, 8, 7, 0]),
         "nll": nll.astype(np.float32),
     }
     return by_sequence(trajectory, SEQUENCES[None], P, RUN)
@@ -37,7 +37,7 @@ def test_losses_and_accuracies_over_all_bits_and_the_suffix(table):
 
 
 def test_a_tie_is_half_right():
-    entries = {name: np.zeros(1, int) for name in ("step", "set", "rank", "presentations", "last_presentation")}
+    entries = {name: np.zeros(1, int) for name in ("step", "set", "rank", "exposures", "last_exposure_step")}
     nll = np.array([[-np.log(np.float32(0.5)), RIGHT, WRONG, RIGHT]], np.float32)
     table = by_sequence(entries | {"nll": nll}, SEQUENCES[None], P, RUN)
     assert table["accuracy"].tolist() == [(0.5 + 1 + 0 + 1) / 4]
@@ -52,7 +52,7 @@ def test_bayes_references(table):
 def test_the_ceiling_of_uniform_draws_counts_ties_as_guesses():
     sequences, p = sample_sequences(64, 12, np.random.default_rng(0)), np.full(64, 1 / 64)
     nll = np.ones((64, 12), np.float32)
-    trajectory = dict.fromkeys(("step", "set", "presentations", "last_presentation"), np.zeros(64, int))
+    trajectory = dict.fromkeys(("step", "set", "exposures", "last_exposure_step"), np.zeros(64, int))
     table = by_sequence(trajectory | {"rank": np.arange(64), "nll": nll}, sequences[None], p, RUN)
     best = 0.0  # of always choosing the likelier bit: sum over prefixes of the larger mass
     for n in range(12):
@@ -80,7 +80,7 @@ def test_sequences_that_a_switch_kept_count_by_their_share_whatever_the_stride(s
     sets = np.stack([*first, following_set(first, "forget", np.random.default_rng(1))])
     before, after = (
         {"step": np.full(count, step), "set": np.full(count, number), "rank": np.arange(count)}
-        | dict.fromkeys(("presentations", "last_presentation"), np.ones(count, int))
+        | dict.fromkeys(("exposures", "last_exposure_step"), np.ones(count, int))
         | {"weighted_step": np.array([step]), "weighted_loss": np.array([0.5])}
         for step, number in ((5, 0), (9, 1))
     )
@@ -93,7 +93,7 @@ def test_sequences_that_a_switch_kept_count_by_their_share_whatever_the_stride(s
 
 
 def test_bits_before_the_first_that_is_scored_are_in_no_measure():
-    entries = {name: np.zeros(1, int) for name in ("step", "set", "presentations", "last_presentation")}
+    entries = {name: np.zeros(1, int) for name in ("step", "set", "exposures", "last_exposure_step")}
     nll = np.array([[WRONG, WRONG, RIGHT, RIGHT]], np.float32)
     row = by_sequence(entries | {"rank": np.array([2]), "nll": nll}, SEQUENCES[None], P, RUN, first=2).iloc[0]
     assert (row["length"], row["suffix_length"]) == (2, 2)  # its prefix is unique from bit 1 on
@@ -105,7 +105,7 @@ def test_bits_before_the_first_that_is_scored_are_in_no_measure():
 def trajectory(step, number, rank, weighted, loss=RIGHT):
     """One recorded (step, set, rank) an entry, as training writes it."""
     rows = {"step": np.array(step), "set": np.array(number), "rank": np.array(rank)}
-    counts = {name: np.arange(len(step)) for name in ("presentations", "last_presentation")}
+    counts = {name: np.arange(len(step)) for name in ("exposures", "last_exposure_step")}
     nll = np.full((len(step), 4), loss, np.float32)
     weighted = {"weighted_step": np.array(list(weighted)), "weighted_loss": np.array(list(weighted.values()))}
     return rows | counts | {"nll": nll} | weighted

@@ -38,8 +38,8 @@ def evaluations(tmp_path):
         for seed in (0, 1):
             step = np.repeat([begin, begin + 5, begin + 20], COUNT)
             rank = np.tile(np.arange(COUNT), 3)
-            trajectory = {"step": step, "rank": rank, "set": np.full(len(step), sets - 1), "last_presentation": step}
-            trajectory |= {"presentations": (step - begin) * (1 + seed) + 1}
+            trajectory = {"step": step, "rank": rank, "set": np.full(len(step), sets - 1), "last_exposure_step": step}
+            trajectory |= {"exposures": (step - begin) * (1 + seed) + 1}
             nll = np.repeat(0.7 / (1 + step[:, None]), LENGTH, axis=1).astype(np.float32)
             weighted = {"weighted_step": np.unique(step), "weighted_loss": np.full(3, 0.3)}
             run = {"condition": condition, "model": "x", "seed": seed, "n_heads": len(condition), "eta": 10.0}
@@ -64,11 +64,11 @@ def test_training_fills_the_queue_and_goes_on_after_a_switch(run_rule, given, tm
     following = {FOLLOWING: given[FOLLOWING]}
     after = read_tensors(run_rule("associative_memory_train", CHECKPOINT.format("resample", 60), following))
     assert after["model.stored"] == 60 * 64
-    assert after["presentations"].sum(dim=1).tolist() == [40 * 64, 20 * 64]
+    assert after["exposures"].sum(dim=1).tolist() == [40 * 64, 20 * 64]
 
 
 def test_evaluation_tells_heads_temperature_and_memory(run_rule, given, tmp_path):
-    trajectory = {name: np.zeros(COUNT, int) for name in ("step", "set", "presentations", "last_presentation")}
+    trajectory = {name: np.zeros(COUNT, int) for name in ("step", "set", "exposures", "last_exposure_step")}
     trajectory |= {"rank": np.arange(COUNT), "nll": np.full((COUNT, LENGTH), 0.1, np.float32)}
     trajectory |= {"parameters": np.array(312), "trainable": np.array(312)}
     write_arrays(

@@ -43,14 +43,14 @@ def evaluations(tmp_path):
         for seed in (0, 1):
             step = np.repeat([0, 1, 10, 40], COUNT)
             rank = np.tile(np.arange(COUNT), 4)
-            presentations = np.round(step * 64 * p[rank]).astype(int)
-            nll = np.repeat(np.log(2) / (1 + presentations[:, None] * (1 + seed)), LENGTH, axis=1)
+            exposures = np.round(step * 64 * p[rank]).astype(int)
+            nll = np.repeat(np.log(2) / (1 + exposures[:, None] * (1 + seed)), LENGTH, axis=1)
             trajectory = {
                 "step": step,
                 "set": np.zeros(len(step), int),
                 "rank": rank,
-                "presentations": presentations,
-                "last_presentation": step,
+                "exposures": exposures,
+                "last_exposure_step": step,
                 "nll": nll.astype(np.float32),
             }
             trajectory |= {"weighted_step": np.unique(step), "weighted_loss": 0.7 - np.arange(4) / 10}
@@ -68,7 +68,7 @@ def test_training_in_two_processes_writes_once_and_says_so(run_rule, sequences, 
     config = {"device": "cpu", "zipf": {"defaults": {"gpus": 2, "precision": "bfloat16"}}}
     path = run_rule("zipf_train", TRAJECTORY, {SEQUENCES: sequences}, config=config, cores=2)
     trajectory = read_arrays(path)
-    assert trajectory["presentations"][trajectory["step"] == 40].sum() == 40 * 64
+    assert trajectory["exposures"][trajectory["step"] == 40].sum() == 40 * 64
     made_by = read_made_by(path)
     condition = made_by["params"]["condition"]
     assert (condition["gpus"], condition["precision"]) == (2, "bfloat16")
@@ -87,10 +87,10 @@ def test_training_learns_and_says_what_made_it(run_rule, sequences, tmp_path):
     top = trajectory["rank"] < 5
     begin, end = (trajectory["nll"][top & (trajectory["step"] == step)].mean() for step in (0, 40))
     assert end < begin - 0.05
-    assert trajectory["presentations"][trajectory["step"] == 40].sum() == 40 * 64
+    assert trajectory["exposures"][trajectory["step"] == 40].sum() == 40 * 64
     checkpoint = tmp_path / "results/zipf/checkpoints/medium/seed0/step40.safetensors"
     state = read_tensors(checkpoint)
-    assert state["presentations"].sum() == 40 * 64
+    assert state["exposures"].sum() == 40 * 64
     assert "optimizer.0.exp_avg" in state
     made_by, of_trajectory = read_made_by(checkpoint), read_made_by(path)
     assert made_by.pop("sha256") != of_trajectory.pop("sha256")
@@ -127,8 +127,8 @@ def test_evaluation_makes_the_three_tables_of_a_run(run_rule, sequences, tmp_pat
         "step": np.full(COUNT, 40),
         "set": np.zeros(COUNT, int),
         "rank": np.arange(COUNT),
-        "presentations": np.arange(COUNT),
-        "last_presentation": np.arange(COUNT),
+        "exposures": np.arange(COUNT),
+        "last_exposure_step": np.arange(COUNT),
         "nll": np.full((COUNT, LENGTH), 0.1, np.float32),
         "parameters": np.array(1234),
         "trainable": np.array(1234),
@@ -221,7 +221,7 @@ def test_a_switch_goes_on_from_its_models_checkpoint_and_its_swap_gives_it_back(
     assert moved == {
         f"model.layers.0.feed_forward.{part}.{kind}" for part in ("up", "down") for kind in ("weight", "bias")
     }
-    assert after["presentations"].shape == (2, COUNT)
+    assert after["exposures"].shape == (2, COUNT)
     trajectory = read_arrays(tmp_path / AFTER.replace("checkpoints", "trajectories").replace("safetensors", "npz"))
     assert trajectory["trainable"] < trajectory["parameters"]
     assert set(trajectory["set"]) == {0, 1}

@@ -113,7 +113,7 @@ def test_numbers_of_the_memory_s_page_are_printed_from_a_run(study, tmp_path):
     assert f"heads_1: {mean:.3f} [{low:.3f}, {high:.3f}], " in printed
     for heading in (
         "second half of the bits alone",
-        "Presentations until .9",
+        "Exposures until .9",
         "# resample, steps since",
         "Weights of B",
     ):

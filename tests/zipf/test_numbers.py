@@ -20,8 +20,8 @@ def write_run(folder, name, seed, right):
     entries = [(step, i, rank) for step, sets in right.items() for i in range(len(sets)) for rank in range(COUNT)]
     step, number, rank = (np.array(column) for column in zip(*entries, strict=True))
     nll = np.array([0.1 if right[n][i] else 2.0 for n, i, _ in entries], np.float32)[:, None].repeat(LENGTH, axis=1)
-    trajectory = {"step": step, "set": number, "rank": rank, "nll": nll, "presentations": step + 1}
-    trajectory |= {"last_presentation": step, "parameters": np.array(50), "trainable": np.array(50)}
+    trajectory = {"step": step, "set": number, "rank": rank, "nll": nll, "exposures": step + 1}
+    trajectory |= {"last_exposure_step": step, "parameters": np.array(50), "trainable": np.array(50)}
     trajectory |= {"weighted_step": np.array(list(right)), "weighted_loss": np.full(len(right), 0.5)}
     run = {"condition": name, "model": "decoder", "seed": seed}
     sets = SETS[: number.max() + 1]
@@ -34,7 +34,7 @@ def write_run(folder, name, seed, right):
         write_table(str(target / f"{table}.parquet"), rows, {})
 
 
-def test_it_prints_steps_of_both_sets_in_pairs_and_presentations(tmp_path):
+def test_it_prints_steps_of_both_sets_in_pairs_and_exposures(tmp_path):
     for seed, late in enumerate((0, 10)):
         write_run(tmp_path, "medium", seed, {0: [0], 100: [0], 300 + late: [1], 1000: [1]})
         write_run(tmp_path, "resample", seed, {1000: [1, 0], 1100: [0, 1], 1500: [0, 1]})
@@ -43,7 +43,7 @@ def test_it_prints_steps_of_both_sets_in_pairs_and_presentations(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     lines = [line.strip() for line in result.stdout.splitlines()]
-    assert "presentations until .9, ranks 0-4: median 306, 10 of 10 sequences get there" in lines
+    assert "exposures until .9, ranks 0-4: median 306, 10 of 10 sequences get there" in lines
     assert "resample: set 1 from step 1000 to 1500" in lines
     assert "new set, end: 1.000 [1.000, 1.000] (1.000 1.000)" in lines
     # 100 steps, the first that are recorded, against 100 · 3^.75 and 100 · 3.1^.75, three quarters of the way in logs

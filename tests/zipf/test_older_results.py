@@ -56,10 +56,10 @@ def test_older_results_are_read_with_true_ranks_steps_and_sets(tmp_path, capsys)
     assert one["step"].tolist() == np.repeat([0, 5, 10, 15], 4).tolist()
     assert one["set"].tolist() == [0] * 8 + [1] * 8
     assert one["phase"].tolist() == ["train"] * 8 + ["after_switch"] * 8
-    assert one["presentations"].tolist() == [rank * epoch for epoch in range(4) for rank in (0, 10, 20, 30)]
+    assert one["exposures"].tolist() == [rank * epoch for epoch in range(4) for rank in (0, 10, 20, 30)]
     assert one["loss"].tolist() == pytest.approx([0.5 + i / 10 + epoch for epoch in range(4) for i in range(4)])
     assert one["suffix_loss"].isna().all()
-    assert (one["last_presentation"] == -1).all()
+    assert (one["last_exposure_step"] == -1).all()
     assert one["switch_start_step"].tolist() == [0] * 8 + [10] * 8
     uniform = table[table["condition"] == "below/deeper/two"]
     sets = [each.numpy() for each in pickle.loads((tmp_path / "old/one_sequences.pkl").read_bytes())["sequences"]]
@@ -84,7 +84,7 @@ def run_with_a_switch(results, exponent=1.0):
     p = zipf_probabilities(COUNT, exponent)
     entries = [(step, number, rank) for step in (30, 33, 50) for number in (0, 1) for rank in range(COUNT)]
     step, number, rank = (np.array(column) for column in zip(*entries, strict=True))
-    counts = {"presentations": step * 3 + rank, "last_presentation": step - rank % 3}
+    counts = {"exposures": step * 3 + rank, "last_exposure_step": step - rank % 3}
     nll = rng.exponential(0.6, (len(step), LENGTH)).astype(np.float32)
     weighted = {"weighted_step": np.array([30, 33, 50]), "weighted_loss": np.zeros(3)}
     trajectory = {"step": step, "set": number, "rank": rank, "nll": nll} | counts | weighted

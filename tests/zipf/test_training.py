@@ -81,7 +81,7 @@ def test_large_sets_are_evaluated_in_pieces(monkeypatch):
     np.testing.assert_allclose(evaluate(model, bits), negative_log_likelihood(model, bits).detach(), atol=1e-6)
 
 
-def test_presentations_equal_a_replay_of_the_draws(tmp_path):
+def test_exposures_equal_a_replay_of_the_draws(tmp_path):
     state, trajectory = run(tmp_path)
     _, batches = data()
     counts, last, seen = np.zeros(COUNT, int), np.zeros(COUNT, int), {0: np.zeros((2, COUNT), int)}
@@ -91,13 +91,13 @@ def test_presentations_equal_a_replay_of_the_draws(tmp_path):
             last[rank] = n
         seen[n] = np.stack([counts, last])
     assert counts.sum() == 12 * BATCH
-    np.testing.assert_array_equal(state["presentations"], counts[None])
-    np.testing.assert_array_equal(state["last_presentation"], last[None])
+    np.testing.assert_array_equal(state["exposures"], counts[None])
+    np.testing.assert_array_equal(state["last_exposure_step"], last[None])
     for step in np.unique(trajectory["step"]):
         at = trajectory["step"] == step
         np.testing.assert_array_equal(trajectory["rank"][at], np.arange(COUNT))
-        np.testing.assert_array_equal(trajectory["presentations"][at], seen[step][0])
-        np.testing.assert_array_equal(trajectory["last_presentation"][at], seen[step][1])
+        np.testing.assert_array_equal(trajectory["exposures"][at], seen[step][0])
+        np.testing.assert_array_equal(trajectory["last_exposure_step"][at], seen[step][1])
 
 
 def test_the_weighted_loss_is_of_all_sequences_whatever_is_recorded(tmp_path):
@@ -143,7 +143,7 @@ def test_an_interrupted_training_ends_like_an_unbroken_one(tmp_path, monkeypatch
 def test_conditions_of_a_seed_see_the_same_batches(tmp_path):
     one, _ = run(tmp_path)
     other, _ = run(tmp_path, condition=CONDITION | {"n_layers": 2})
-    assert torch.equal(one["presentations"], other["presentations"])
+    assert torch.equal(one["exposures"], other["exposures"])
 
 
 def test_the_default_medium_memorizes_as_the_literature_has_it(tmp_path):
@@ -230,7 +230,7 @@ def test_what_is_frozen_is_equal_to_the_bit_whatever_the_optimizer_holds_and_all
         assert torch.equal(before[f"model.{name}"], after[f"model.{name}"]) == (name in still), name
 
 
-def test_after_a_switch_both_sets_are_recorded_and_presentations_begin_anew(tmp_path):
+def test_after_a_switch_both_sets_are_recorded_and_exposures_begin_anew(tmp_path):
     _, after, _, trajectory = switched(tmp_path, "none")
     assert after["step"] == 50
     assert np.unique(trajectory["step"]).tolist() == [30, 31, 32, 34, 39, 50]
@@ -239,9 +239,9 @@ def test_after_a_switch_both_sets_are_recorded_and_presentations_begin_anew(tmp_
             at = (trajectory["step"] == step) & (trajectory["set"] == number)
             np.testing.assert_array_equal(trajectory["rank"][at], np.arange(COUNT))
     begin = (trajectory["step"] == 30) & (trajectory["set"] == 1)
-    assert trajectory["presentations"][begin].sum() == 0
-    assert after["presentations"][1].sum() == 20 * BATCH
-    assert after["presentations"][0].sum() == 30 * BATCH
+    assert trajectory["exposures"][begin].sum() == 0
+    assert after["exposures"][1].sum() == 20 * BATCH
+    assert after["exposures"][0].sum() == 30 * BATCH
 
 
 def test_with_all_but_the_mlps_frozen_swapping_them_back_gives_the_logits_from_before_to_the_bit(tmp_path):
@@ -271,7 +271,7 @@ def test_swaps_put_back_what_they_name(tmp_path):
     )
     trained = trained.set_index(["set", "rank"]).sort_index()
     pd.testing.assert_frame_equal(table.loc["none", values], trained[values])
-    assert (table["presentations"].unstack("swap").nunique(axis=1) == 1).all()
+    assert (table["exposures"].unstack("swap").nunique(axis=1) == 1).all()
 
 
 def test_a_training_that_goes_on_after_a_switch_and_is_interrupted_ends_like_an_unbroken_one(tmp_path, monkeypatch):

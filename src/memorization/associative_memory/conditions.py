@@ -1,109 +1,115 @@
-"""The family's part of the configuration: its conditions, and what cannot go together.
+"""The family's part of the configuration: its conditions, what cannot go together, its tables and figures.
 
 Imported when the Snakefile is read: nothing here may import torch.
 """
 
-from memorization.configuration import ConfigurationError, named
-from memorization.random_sequences.conditions import Conditions
+from memorization.configuration import ConfigurationError
+from memorization.family import Figure, Files, Table
+from memorization.random_sequences.conditions import SequenceFamily, distinct
 
-UNUSED = {"queue": ("n_units",), "linear_readout": ("eta", "memory_size", "epsilon")}  # settings, by form
+UNUSED = {"associative_memory": ("n_units",), "linear_readout": ("eta", "memory_size", "epsilon")}  # by architecture
 
 
-class MemoryConditions(Conditions):
+class AssociativeMemory(SequenceFamily):
     """The section ``associative_memory``."""
 
-    family = "associative_memory"
+    name = "associative_memory"
 
     def settings(self, name: str) -> dict:
         settings = super().settings(name)
-        return {key: value for key, value in settings.items() if key not in UNUSED[settings["form"]]}
+        return {key: value for key, value in settings.items() if key not in UNUSED[settings["architecture"]]}
 
     @property
-    def evictions(self) -> dict[str, int]:
-        """By switch, the steps after it until no sequence from before it is in the queue; none without a queue."""
-        conditions = {name: self.condition(name) for name in self.switches}
-        return {
-            name: -(-each["memory_size"] // each["batch_size"])
-            for name, each in conditions.items()
-            if each["form"] == "queue"
-        }
+    def marks(self) -> dict[str, dict[str, int]]:
+        """The steps after a switch until no sequence from before it is in the queue; none without a queue."""
+        conditions = {name: self.condition(name) for name in self.switches if self._has_queue(name)}
+        evictions = {name: -(-each["memory_size"] // each["batch_size"]) for name, each in conditions.items()}
+        return {"old sequences have left the queue": evictions}
 
-    def told(self, name: str) -> dict:
-        """What tables tell of a condition in each row; a linear readout has no temperature and no memory."""
-        condition = self.condition(name)
-        queue = condition["form"] == "queue"
+    def columns(self, name: str) -> dict:
+        """What a condition is, in columns of its tables; a linear readout has no temperature and no memory: 0."""
+        condition, queue = self.condition(name), self._has_queue(name)
         return {
             "condition": name,
-            "model": "associative_memory" if queue else "linear_readout",
+            "architecture": condition["architecture"],
             "n_heads": condition["n_heads"],
             "eta": condition["eta"] if queue else 0,
             "memory_size": condition["memory_size"] if queue else 0,
         }
 
-    def run_memory(self, name: str) -> int:
-        condition, data = self.condition(name), self.dataset(name)
-        if condition["form"] == "linear_readout":
-            return super().run_memory(name)
-        stored = min(data["count"] * (1 + len(condition.get("at", []))), condition["memory_size"])
-        scores = min(condition["batch_size"] * data["length"] * stored, 20_000_000) * 4 * 8
-        return super().run_memory(name) + (condition["memory_size"] * data["length"] + scores) // 10**6
+    @property
+    def tables(self) -> list[Table]:
+        return [self.pooled("by_sequence", "summary", "records", "runs")]
+
+    @property
+    def figures(self) -> list[Figure]:
+        heads, etas, attention = self.section["heads"], self.section["etas"], self.section["attention"]
+        return [
+            *super().figures,
+            Figure(
+                "heads",
+                lambda: {"runs": self.runs("summary", sorted({*heads, *etas}))},
+                lambda: {"heads": heads, "etas": etas},
+            ),
+            Figure("attention", self._attention_inputs, lambda: {"bits": attention["bits"]}),
+        ]
+
+    def parameters(self, name: str) -> int:
+        """Those that a query reads: row n of the attention maps weighs n bits in each head."""
+        model, length = self.condition(name), self.dataset(name)["length"]
+        maps = model["n_heads"] * length * (length - 1) // 2
+        if not self._has_queue(name):
+            return maps + model["n_units"] * (model["n_heads"] + 2)
+        return maps + model["n_heads"] * length
+
+    def forward_flops(self, name: str) -> float:
+        """Its queries, and its scores with all that is stored, or the readout's."""
+        model, data = self.condition(name), self.dataset(name)
+        length, heads = data["length"], model["n_heads"]
+        if not self._has_queue(name):
+            return 2 * length * heads * (length + model["n_units"])
+        return 2 * length * (heads * length + (heads + 2) * distinct(data, model["memory_size"]))
 
     def check(self) -> None:
         super().check()
-        for entry in self.section["models"]:
-            form = self.condition(entry["name"])["form"]
-            for key in sorted(entry.keys() & {*UNUSED[form]}):
-                where = f"associative_memory.models[{entry['name']}].{key}"
-                raise ConfigurationError(f"{where}: form {form} has no {key}; allowed: other keys")
+        for entry in self.section["conditions"]:
+            architecture = self.condition(entry["name"])["architecture"]
+            for key in sorted(entry.keys() & {*UNUSED[architecture]}):
+                where = f"{self.name}.conditions[{entry['name']}].{key}"
+                raise ConfigurationError(f"{where}: architecture {architecture} has no {key}; allowed: other keys")
         self._check_axis("heads", "n_heads")
         self._check_axis("etas", "eta")
-        self.check_models(self.section["comparison"]["memory"], "comparison.memory")
         shown, bits = self.section["attention"]["condition"], self.section["attention"]["bits"]
-        self.check_models([shown], "attention.condition")
-        if self.condition(shown)["form"] != "queue":
+        self.check_conditions([shown], "attention.condition")
+        if not self._has_queue(shown):
             raise ConfigurationError(
-                f"associative_memory.attention.condition: {shown} has no map B; allowed: conditions of form: queue"
+                f"{self.name}.attention.condition: {shown} has no map B; allowed: conditions of architecture: "
+                "associative_memory"
             )
         if max(bits) >= self.dataset(shown)["length"]:
             raise ConfigurationError(
-                f"associative_memory.attention.bits: {max(bits)}; allowed: 1 to {self.dataset(shown)['length'] - 1}"
+                f"{self.name}.attention.bits: {max(bits)}; allowed: 1 to {self.dataset(shown)['length'] - 1}"
             )
 
-    def beside(self, zipf: Conditions) -> str:
-        """The model of zipf that the comparison shows, which an overlay for this family alone may not have.
+    def _has_queue(self, name: str) -> bool:
+        return self.condition(name)["architecture"] == "associative_memory"
 
-        Raises
-        ------
-        ConfigurationError
-            One line, if it has the name of a condition beside it, or is on other sequences.
-        """
-        comparison = self.section["comparison"]
-        model = named(zipf.section["models"], comparison["zipf"], "associative_memory.comparison.zipf")["name"]
-        if model in comparison["memory"]:
-            raise ConfigurationError(
-                f"associative_memory.comparison.memory: {model} is the model of zipf too, and lines are told apart by "
-                "name; allowed: conditions of other names"
-            )
-        data = zipf.dataset(model)
-        for name in comparison["memory"]:
-            if self.dataset(name) != data:
-                shown = ", ".join(f"{key}: {value}" for key, value in data.items())
-                raise ConfigurationError(
-                    f"associative_memory.comparison.memory: {name} is on other sequences than {model} of zipf; "
-                    f"allowed: conditions on {{{shown}}}"
-                )
-        return model
+    def _attention_inputs(self) -> dict[str, Files]:
+        shown = self.section["attention"]["condition"]
+        end = {"condition": shown, "seed": self.seeds(shown)[0], "step": self.condition(shown)["steps"]}
+        return {"checkpoint": Files("checkpoint", [end])}
 
     def _check_axis(self, key: str, x: str) -> None:
-        """That the conditions of a figure's column are queues on one data set, each with another ``x``."""
-        where = f"associative_memory.{key}"
-        self.check_models(self.section[key], key)
+        """That the conditions of a figure's column are memories on one data set, each with another ``x``."""
+        where = f"{self.name}.{key}"
+        self.check_conditions(self.section[key], key)
         seen = {}
         for name in self.section[key]:
             condition = self.condition(name)
-            if condition["form"] != "queue":
+            if not self._has_queue(name):
                 raise ConfigurationError(
-                    f"{where}: {name} is a {condition['form']}; allowed: conditions of form: queue"
+                    f"{where}: {name} is a {condition['architecture']}; allowed: conditions of architecture: "
+                    "associative_memory"
                 )
             if condition[x] in seen:
                 raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Figures of the family alone: heads and temperatures, attention maps, the transformer beside the memory."""
+"""Figures of the family alone: heads and temperatures, attention maps."""
 
 import matplotlib
 import numpy as np
@@ -8,12 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
-from memorization.plotting import CHANCE, FLOOR, grid, over_seeds_lines, style
+from memorization.plotting import CHANCE, FLOOR, grid, style
 from memorization.random_sequences.measures import LN2
 from memorization.statistics import over_seeds
-
-RANKS = {"ranks 0–9": (0, 10), "ranks 10–99": (10, 100), "ranks 100 and up": (100, None)}
-BINS_PER_DECADE = 6  # of presentations
 
 
 def heads_figure(table: pd.DataFrame, heads: list[str], etas: list[str], plotting: dict) -> Figure:
@@ -83,48 +80,4 @@ def attention_figure(attention: np.ndarray, memory_map: np.ndarray, bits: list[i
         axes[0].set_ylabel("attention head")
         axes[0].yaxis.get_major_locator().set_params(integer=True)
         figure.colorbar(image, ax=axes, label="weight; rows sum to 1", pad=0.01)
-    return figure
-
-
-def comparison_figure(table: pd.DataFrame, conditions: list[str], plotting: dict) -> Figure:
-    """The transformer beside the memory: suffix accuracy and loss against presentations, by how frequent sequences are.
-
-    Recorded (step, sequence) pairs are averaged in bins of presentations, six a decade, in each seed; thin lines
-    are seeds, thick lines their mean, bands 95% t intervals.
-
-    Parameters
-    ----------
-    table : rows of ``zipf_by_sequence`` and of ``associative_memory_by_sequence``
-    conditions : in the order of the legend, the transformer first
-    plotting : ``style``, limits ``presentations``, ``suffix_loss``
-    """
-    rows = [("suffix_accuracy", "accuracy, suffix", 0.5), ("suffix_loss", "loss, suffix\n(nats per bit)", LN2)]
-    seen = table[table["presentations"] > 0]
-    bins = (np.log10(seen["presentations"]) * BINS_PER_DECADE).round() / BINS_PER_DECADE
-    seen = seen.assign(presentations=10**bins)
-    groups = {title: bounds for title, bounds in RANKS.items() if bounds[0] <= seen["rank"].max()}
-    with style(plotting):
-        figure = grid(2, len(groups), plotting, legend_height=0.3)
-        axes = figure.subplots(2, len(groups), squeeze=False, sharex=True, sharey="row")
-        colours = ["black", *sns.color_palette("colorblind", len(conditions) - 1)]
-        for column, (title, (low, high)) in zip(axes.T, groups.items(), strict=True):
-            part = seen[(seen["rank"] >= low) & (seen["rank"] < (high or np.inf))]
-            means = part.groupby(["condition", "seed", "presentations"], as_index=False)[
-                [row[0] for row in rows]
-            ].mean()
-            for ax, (value, _, chance) in zip(column, rows, strict=True):
-                for condition, colour in zip(conditions, colours, strict=True):
-                    chosen = means[means["condition"] == condition]
-                    over_seeds_lines(ax, chosen, "presentations", value, colour, label=condition)
-                ax.axhline(chance, **CHANCE)
-            column[0].set(title=title, xscale="log")
-            column[1].set(yscale="log", xlabel="presentations of the sequence")
-        for ax, (_, label, _) in zip(axes[:, 0], rows, strict=True):
-            ax.set_ylabel(label)
-        axes[0, 0].set_xlim(*plotting["presentations"])
-        axes[0, 0].set_ylim(0.35, 1.02)
-        axes[1, 0].set_ylim(*plotting["suffix_loss"])
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        handles, labels = [*handles, Line2D([], [], **CHANCE)], [*labels, "chance (the Bayes floor is 0)"]
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
     return figure

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 from memorization.associative_memory.model import AssociativeMemory, LinearReadout
-from memorization.random_sequences import training
 from memorization.training.checkpoints import restore, training_state
 from memorization.training.devices import seed_torch
+from memorization.training.fit import model_sizes
 
 
 class Memory:
-    """A condition's model and its optimizer (Adam), as ``random_sequences.training.Learner``.
+    """A condition's model and its optimizer (Adam), as ``random_sequences.training.SequenceLearner``.
 
     Parameters
     ----------
-    condition : form, n_heads, eta, memory_size, epsilon, n_units, init_std, learning_rate
+    condition : architecture, n_heads, eta, memory_size, epsilon, n_units, init_std, learning_rate
     length : of the sequences, in bits
     seed : of the initial weights
     device : where it runs
@@ -55,13 +55,13 @@ class Memory:
 def build(condition: dict, length: int) -> AssociativeMemory | LinearReadout:
     """The model of a condition, for sequences of ``length`` bits, from torch's global random stream."""
     both = {"length": length, "n_heads": condition["n_heads"], "init_std": condition["init_std"]}
-    if condition["form"] == "linear_readout":
+    if condition["architecture"] == "linear_readout":
         return LinearReadout(**both, n_units=condition["n_units"])
     return AssociativeMemory(**both, **{key: condition[key] for key in ("memory_size", "eta", "epsilon")})
 
 
 def sizes(model: AssociativeMemory | LinearReadout) -> dict[str, np.ndarray]:
-    """``random_sequences.training.sizes`` but for what no query reads: row n of the maps has n weights in each head."""
+    """``training.fit.model_sizes`` but for what no query reads: row n of the maps has n weights in each head."""
     length, heads, _ = model.attention_logits.shape
     unused = heads * length * (length + 1) // 2
-    return {name: size - unused for name, size in training.sizes(model).items()}
+    return {name: size - unused for name, size in model_sizes(model).items()}

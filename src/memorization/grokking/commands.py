@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from memorization.files import read_arrays, read_made_by, read_table
-from memorization.grokking.spectra import FINGERPRINT
-from memorization.grokking.spectral_figures import eigenvalues_figure
+from memorization.grokking.dynamics.figures import eigenvalues_figure
+from memorization.grokking.dynamics.fingerprint import embed
+from memorization.grokking.dynamics.spectra import FINGERPRINT
 from memorization.plotting import save
 
 PLOTTING = {"panel_width": 4.0, "panel_height": 4.0, "font_size": 9, "dpi": 200}
@@ -38,42 +39,48 @@ def export_fingerprints(run: str, folder: Path, results: Path = Path("results"))
     run : ``<condition>/seed<seed>``
     folder : gets config.json (the parameters that made them), probe_indices.npy (rows of the table of equations),
         steps.npy (T,), snapshot_tXXXXXX.npy (q,) a step, eigenvalues.npy (m,) complex, spectrum.png and .pdf
-    results : the workflow's, with the run's embedding and spectrum
+    results : the workflow's, with the run's trajectory and spectrum
 
     Raises
     ------
     FileNotFoundError
-        If there is no such run, or its embedding or spectrum was not made.
+        If there is no such run, or its spectrum was not made.
     FileExistsError
         If the folder holds something already.
+    ValueError
+        If the spectrum was made of another trajectory.
     """
-    paths = {
-        stage: results / "grokking" / stage / f"{run}.{ending}"
-        for stage, ending in (("trajectories", "npz"), ("embeddings", "npz"), ("spectra", "parquet"))
-    }
-    for path in paths.values():
+    trajectory_file, spectrum_file = (
+        results / f"grokking/{stage}/{run}.{ending}"
+        for stage, ending in (("trajectories", "npz"), ("spectra", "parquet"))
+    )
+    for path in (trajectory_file, spectrum_file):
         if not path.is_file():
             made = sorted((results / "grokking/spectra").glob("*/*.parquet"))
             there = ", ".join(f"{each.parent.name}/{each.stem}" for each in made)
             raise FileNotFoundError(f"{path}: no such file; runs with a spectrum: {there or 'none'}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder}: not an empty folder")
-    trajectory, embedding = read_arrays(str(paths["trajectories"])), read_arrays(str(paths["embeddings"]))
-    made_by, spectra = read_made_by(paths["spectra"]), read_table(str(paths["spectra"]))
-    settings = read_made_by(paths["embeddings"])["params"]["embedding"]
+    made_by, spectra = read_made_by(spectrum_file), read_table(str(spectrum_file))
+    of_trajectory = read_made_by(trajectory_file)
+    (noted,) = made_by["made_from"].values()
+    if of_trajectory["sha256"] != noted["sha256"]:
+        raise ValueError(f"{trajectory_file}: {spectrum_file} was made of another; make them again")
+    trajectory, embedding = read_arrays(str(trajectory_file)), made_by["params"]["embedding"]
+    recorded_steps, _, snapshots = embed(trajectory, embedding)
     own = spectra[spectra["data"] == FINGERPRINT]
     eigenvalues = (own["real"] + 1j * own["imag"]).to_numpy()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(made_by, indent=1, sort_keys=True) + "\n")
     arrays = {
-        "probe_indices": trajectory[f"probe_{settings['probe_split']}"],
-        "steps": embedding["steps"],
+        "probe_indices": trajectory[f"probe_{embedding['probe_split']}"],
+        "steps": recorded_steps,
         "eigenvalues": eigenvalues,
     }
-    for step, snapshot in zip(embedding["steps"], embedding["snapshots"], strict=True):
+    for step, snapshot in zip(recorded_steps, snapshots, strict=True):
         arrays[f"snapshot_t{step:06d}"] = snapshot
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     figures = {ending: str(folder / f"spectrum.{ending}") for ending in ("png", "pdf")}
     save(eigenvalues_figure(eigenvalues, run, PLOTTING), figures, PLOTTING, made_by)
-    print(f"{len(embedding['steps'])} snapshots of {run} in {folder}")
+    print(f"{len(recorded_steps)} snapshots of {run} in {folder}")

@@ -1,4 +1,4 @@
-"""Figures of memorized sequences: single ones against presentations, sets around a switch."""
+"""Figures of memorized sequences: single ones against exposures, sets around a switch."""
 
 from collections.abc import Mapping
 
@@ -41,7 +41,7 @@ PANELS = {  # measure: rows of panels (kind, column, label, Bayes reference, cha
 
 
 def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], ranks: list[int], plotting: dict) -> Figure:
-    """How single sequences are memorized: loss or accuracy against presentations, a column of panels a condition.
+    """How single sequences are memorized: loss or accuracy against exposures, a column of panels a condition.
 
     Above, lines for chosen ranks as training goes, over all bits and over the suffix (thin: each seed, thick:
     mean over seeds); below, all sequences of all seeds at the end, the chosen ranks in their colours.
@@ -52,7 +52,7 @@ def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], rank
     measure : ``loss`` or ``accuracy``
     conditions : of the columns
     ranks : of the lines
-    plotting : ``style``, ``palette``, and limits ``presentations``, ``loss``, ``suffix_loss``
+    plotting : ``style``, ``palette``, and limits ``exposures``, of losses ``loss``, ``suffix_loss`` too
     """
     rows = PANELS[measure]
     with style(plotting):
@@ -80,9 +80,9 @@ def curves_figure(table: pd.DataFrame, measure: str, conditions: list[str], rank
                     ax.set_ylabel(label)
             figure.suptitle(condition) if alone else column[0].set_title(condition)
             for ax in column if alone else column[-1:]:
-                ax.set_xlabel("presentations of the sequence")
+                ax.set_xlabel("exposures of the sequence")
         for row, (_, value, *_) in zip(axes, rows, strict=True):  # when all is drawn: limits end autoscaling
-            row[0].set_xlim(*plotting["presentations"])
+            row[0].set_xlim(*plotting["exposures"])
             row[0].set_ylim(*(plotting[value] if measure == "loss" else (-0.03, 1.03)))
         figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
@@ -98,14 +98,14 @@ def switch_figure(
 
     Parameters
     ----------
-    table : rows of ``summary`` of the switches and of their models
-    switches : the configuration's ``{name, model, at, …}``
+    table : rows of ``summary`` of the switches and of the conditions that they go on from
+    switches : the configuration's ``{name, condition, switch_steps, …}``
     plotting : ``style``, and limits ``step``, ``suffix_loss``
     marks : by what happens then, the steps since the switch that are marked, by switch
     """
     rows = [("suffix_accuracy", "accuracy, suffix", 0.5), ("suffix_loss", "loss, suffix\n(nats per bit)", LN2)]
     old, new = sns.color_palette("colorblind")[:2]
-    several = any(len(switch["at"]) > 1 for switch in switches)
+    several = any(len(switch["switch_steps"]) > 1 for switch in switches)
     sets = {"new set": new, "set before it": old} | ({"sets before that": OLDER} if several else {})
     handles = [Line2D([], [], color=shade, linewidth=1.6, label=label) for label, shade in sets.items()]
     handles += [Line2D([], [], **FIRST, linewidth=1.6, label="first set, from its beginning")]
@@ -116,9 +116,11 @@ def switch_figure(
         figure = grid(len(rows), len(switches), plotting, legend_height(handles, columns))
         axes = figure.subplots(len(rows), len(switches), squeeze=False, sharex=True, sharey="row")
         for column, switch in zip(axes.T, switches, strict=True):
-            part = table[(table["condition"] == switch["name"]) & (table["step"] >= switch["at"][-1])]
-            part = part.assign(step=part["step"] - switch["at"][-1], age=len(switch["at"]) - part["set"])
-            first = table[(table["condition"] == switch["model"]) & (table["step"] <= switch["at"][0])]
+            part = table[(table["condition"] == switch["name"]) & (table["step"] >= switch["switch_steps"][-1])]
+            part = part.assign(
+                step=part["step"] - switch["switch_steps"][-1], age=len(switch["switch_steps"]) - part["set"]
+            )
+            first = table[(table["condition"] == switch["condition"]) & (table["step"] <= switch["switch_steps"][0])]
             for ax, (value, _, chance) in zip(column, rows, strict=True):
                 over_seeds_lines(ax, first, "step", value, **FIRST)
                 for age in sorted(part["age"].unique(), reverse=True):
@@ -149,25 +151,25 @@ def _colours(ranks: list[int], plotting: dict) -> dict[int, tuple]:
 
 def _lines(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, colour: dict) -> None:
     for rank, shade in colour.items():
-        seen = part[(part["rank"] == rank) & (part["presentations"] > 0)]
+        seen = part[(part["rank"] == rank) & (part["exposures"] > 0)]
         for _, seed in seen.groupby("seed"):
-            ax.plot(seed["presentations"], seed[value], color=shade, alpha=0.4, linewidth=0.6)
-        mean = of_all_seeds(seen, "step").groupby("step")[["presentations", value]].mean()
-        ax.plot(mean["presentations"], mean[value], color=shade, linewidth=1.6)
+            ax.plot(seed["exposures"], seed[value], color=shade, alpha=0.4, linewidth=0.6)
+        mean = of_all_seeds(seen, "step").groupby("step")[["exposures", value]].mean()
+        ax.plot(mean["exposures"], mean[value], color=shade, linewidth=1.6)
         if reference and len(seen):
-            ends = [mean["presentations"].max() * 0.5, mean["presentations"].max()]
+            ends = [mean["exposures"].max() * 0.5, mean["exposures"].max()]
             ax.plot(ends, [seen[reference].mean()] * 2, **FLOOR | {"color": shade, "linewidth": 1.4})
 
 
 def _scatter(ax: Axes, part: pd.DataFrame, value: str, reference: str | None, colour: dict) -> None:
-    end = part[(part["step"] == part["step"].max()) & (part["presentations"] > 0)]
-    ax.scatter(end["presentations"], end[value], color="0.7", s=5, linewidths=0, rasterized=True)
+    end = part[(part["step"] == part["step"].max()) & (part["exposures"] > 0)]
+    ax.scatter(end["exposures"], end[value], color="0.7", s=5, linewidths=0, rasterized=True)
     for rank, shade in colour.items():
         chosen = end[end["rank"] == rank]
-        ax.scatter(chosen["presentations"], chosen[value], color=shade, s=14, linewidths=0, zorder=3)
+        ax.scatter(chosen["exposures"], chosen[value], color=shade, s=14, linewidths=0, zorder=3)
     if reference:
         floor = end.groupby("rank")[[reference, "length"]].mean()
-        expected = np.exp(-floor[reference] * floor["length"]) * end["presentations"].sum() / end["seed"].nunique()
+        expected = np.exp(-floor[reference] * floor["length"]) * end["exposures"].sum() / end["seed"].nunique()
         ax.plot(expected, floor[reference], **FLOOR)
 
 

@@ -9,7 +9,7 @@ from memorization.data.sequences import bayes_loss, first_sets, unique_prefix_le
 from memorization.records import records, runs
 
 LN2 = np.log(2)  # nats a bit: what a guess costs
-TRAJECTORY = ("step", "set", "rank", "presentations", "last_presentation")
+TRAJECTORY = ("step", "set", "rank", "exposures", "last_exposure_step")
 
 
 def by_sequence(
@@ -26,15 +26,15 @@ def by_sequence(
     trajectory : ``random_sequences.training.train``'s
     sets : (sets, count, length) of 0 and 1
     probabilities : (count,), of being drawn
-    run : columns that are the same in each row: condition, model, seed, and what else the family tells of it
+    run : columns that are the same in each row: condition, architecture, seed, and what else the family knows of it
     first : the first bit that is scored; "all bits" are those from it on
 
     Returns
     -------
     DataFrame of a row an entry: those of ``run``; ``set`` (0, the first) and ``rank`` in it; ``first_set``, in which a
     sequence that switches keep stood first; ``phase``, ``train`` in a run without a switch, else ``after_switch``
-    in the last of ``sets``, which is trained on, ``before_switch`` in the others; ``step``, ``presentations``,
-    ``last_presentation`` (step, 0 for never); ``loss``, ``suffix_loss`` in nats per bit, ``accuracy``,
+    in the last of ``sets``, which is trained on, ``before_switch`` in the others; ``step``, ``exposures``,
+    ``last_exposure_step`` (step, 0 for never); ``loss``, ``suffix_loss`` in nats per bit, ``accuracy``,
     ``suffix_accuracy`` in [0, 1]; ``floor`` and ``ceiling``, the loss (-ln p / length) and the
     accuracy of the Bayes predictor over all bits, references for one sequence that bound only p-weighted
     means; ``length``, ``suffix_length`` in bits. Suffix measures of an empty suffix are NaN.
@@ -145,7 +145,7 @@ def summary(
 def sequence_records(table: pd.DataFrame, family: str, arm: str) -> pd.DataFrame:
     """``records`` of ``by_sequence``: an item is a sequence, its tokens are the bits of its suffix.
 
-    An exposure is a presentation (one place in a batch); without having been seen a bit costs one bit.
+    An exposure is one place in a batch; without having been seen a bit costs one bit.
     Sequences that only their last bit tells apart have no suffix and no record.
     """
     table = table[table["suffix_length"] > 0]
@@ -157,8 +157,8 @@ def sequence_records(table: pd.DataFrame, family: str, arm: str) -> pd.DataFrame
         step=table["step"],
         phase=table["phase"],
         item="set" + table["first_set"].astype(str) + "/rank" + table["rank"].astype(str),
-        exposures=table["presentations"],
-        last_exposure_step=table["last_presentation"],
+        exposures=table["exposures"],
+        last_exposure_step=table["last_exposure_step"],
         n_tokens=table["suffix_length"],
         recall=table["suffix_accuracy"],
         chance=0.5,

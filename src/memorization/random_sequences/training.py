@@ -1,6 +1,6 @@
 """Training on sequences drawn with given frequencies, recording the loss of every sequence as it goes.
 
-What is trained is a ``Learner``; what is counted and recorded is the same for all of them.
+What is trained is a ``SequenceLearner``; what is counted and recorded is the same for all of them.
 """
 
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from memorization.data.sequences import Batches, first_sets
 from memorization.training.checkpoints import Unfinished
-from memorization.training.loop import log_spaced_steps, run
+from memorization.training.fit import Recorder, fit, log_spaced_steps
 
 
-class Learner(Protocol):
+class SequenceLearner(Protocol):
     """A model with its optimizer, as a family defines it."""
 
     def step(self, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
@@ -32,14 +32,14 @@ class Learner(Protocol):
 
 
 def train(
-    learner: Learner,
+    learner: SequenceLearner,
     sets: np.ndarray,
     batches: Batches,
-    last: int,
+    steps: int,
     evaluation: dict,
     unfinished: Unfinished,
     report_seconds: float,
-    begin: Mapping[str, Tensor] | None = None,
+    before: Mapping[str, Tensor] | None = None,
     keep_last: bool = False,
 ) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
     """Train on the last of ``sets`` and record the losses of all of them at log-spaced steps.
@@ -49,84 +49,67 @@ def train(
     learner : what is trained
     sets : (sets, count, length) of 0 and 1: those of before, and the one that is trained on
     batches : what is drawn at each step, from the first step of all on
-    last : the optimizer step to train to
-    evaluation : ``checkpoints`` steps are recorded, log-spaced from where this training begins, of the ``head`` most
+    steps : the optimizer step to train to
+    evaluation : ``n_records`` steps are recorded, log-spaced from where this training begins, of the ``head`` most
         frequent sequences and every ``train_stride``-th of each set; the first and the last of all sequences
-        where ``begin`` is given, else the last
-    unfinished, report_seconds : its checkpoint, its progress
-    begin : the state that the training on the set before ended with, at a switch; None from the beginning
-    keep_last : whether the last step has a checkpoint too, for another process to go on from
+        where ``before`` is given, else the last
+    unfinished, report_seconds, keep_last : as in ``training.fit.fit``
+    before : the state that the training on the set before ended with, at a switch; None from the beginning
 
     Returns
     -------
-    state : the learner's, ``presentations`` and ``last_presentation`` (sets, count) and ``step``
-    trajectory : arrays of one entry a recorded (step, sequence): ``step``, ``set``, ``rank``, ``presentations``
-        (how often it was in a batch so far), ``last_presentation`` (the last such step, 0 for never), ``nll``
+    state : the learner's, ``exposures`` and ``last_exposure_step`` (sets, count) and ``step``
+    trajectory : arrays of one entry a recorded (step, sequence): ``step``, ``set``, ``rank``, ``exposures``
+        (how often it was in a batch so far), ``last_exposure_step`` (the last such step, 0 for never), ``nll``
         (…, length) float32 in nats per bit; a sequence that a switch kept is of the last set alone.
         Of one entry a recorded step: ``weighted_step``, ``weighted_loss``, the p-weighted mean over the last set.
     """
-    training = Training(learner, sets, batches, begin)
-    first = 0 if begin is None else int(begin["step"])
-    if first >= last:
-        raise ValueError(f"a training to step {last} cannot begin from step {first}")
-    whole = {last} if begin is None else {first, last}
-    record_at = {first + step for step in log_spaced_steps(last - first, evaluation["checkpoints"])} | whole
+    training = Training(learner, sets, batches, before)
+    first = 0 if before is None else int(before["step"])
+    of_all = {steps} if before is None else {first, steps}
+    record_steps = {first + step for step in log_spaced_steps(steps - first, evaluation["n_records"])} | of_all
     every = np.arange(sets.shape[1])
     some = every[(every < evaluation["head"]) | (every % evaluation["train_stride"] == 0)]
 
     def record(n: int) -> None:
-        if n in record_at:
-            training.record(n, every if n in whole else some)
+        if n in record_steps:
+            training.record(n, every if n in of_all else some)
 
-    def step(n: int) -> Tensor:
-        loss = training.step(n)
-        record(n)
-        return loss
-
-    kept = unfinished.load()
-    if kept is None:
-        done = first
-        record(first)
-    else:
-        done = int(kept["step"])
-        training.restore(kept)
-        print(f"going on after step {done}, from {unfinished.path}", flush=True)
-    run(step, done, last, unfinished, lambda n: training.state(n), report_seconds)
-    if keep_last:
-        unfinished.save(training.state(last))
-    return training.final_state(last), training.recorded
-
-
-def sizes(model: nn.Module) -> dict[str, np.ndarray]:
-    """How many ``parameters`` a model has, and how many of them are ``trainable``."""
-    numbers = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    return {
-        "parameters": np.array(sum(number for number, _ in numbers)),
-        "trainable": np.array(sum(number for number, trainable in numbers if trainable)),
-    }
+    fit(training, record, training.recorder, steps, unfinished, report_seconds, first, keep_last=keep_last)
+    return training.state() | {"step": torch.tensor(steps)}, training.recorder.arrays()
 
 
 class Training:
-    """A learner, how often each sequence was presented to it, and what was recorded of it."""
+    """A learner, how often each sequence was in its batches, and what was recorded of it: a ``fit.Learner``.
 
-    def __init__(self, learner: Learner, sets: np.ndarray, batches: Batches, begin: Mapping[str, Tensor] | None = None):
+    Parameters
+    ----------
+    learner, sets, batches, before : as in ``train``
+    """
+
+    def __init__(
+        self,
+        learner: SequenceLearner,
+        sets: np.ndarray,
+        batches: Batches,
+        before: Mapping[str, Tensor] | None = None,
+    ):
         self.learner, self.sets, self.batches = learner, sets, batches
-        self.presentations, self.last_presentation = np.zeros((2, *sets.shape[:2]), np.int64)
+        self.exposures, self.last_exposure_step = np.zeros((2, *sets.shape[:2]), np.int64)
         first = first_sets(sets)
         self.retired = [np.flatnonzero(first[-1] != first[i]) for i in range(len(sets) - 1)]
-        if begin is not None:
-            self._take_up(begin, first)
-        self.recorded = {name: np.zeros(0, np.int64) for name in ("step", "set", "rank")}
-        self.recorded |= {name: np.zeros(0, np.int64) for name in ("presentations", "last_presentation")}
-        self.recorded |= {"nll": np.zeros((0, sets.shape[2]), np.float32)}
-        self.recorded |= {"weighted_step": np.zeros(0, np.int64), "weighted_loss": np.zeros(0)}
+        if before is not None:
+            self._take_up(before, first)
+        counts = dict.fromkeys(("step", "set", "rank", "exposures", "last_exposure_step"), ((), np.int64))
+        weighted = {"weighted_step": ((), np.int64), "weighted_loss": ((), np.float64)}
+        self.recorder = Recorder(**counts, nll=((sets.shape[2],), np.float32), **weighted)
 
     def step(self, n: int) -> Tensor:
         """Optimizer step n; the loss before it, in nats per bit."""
         ranks = self.batches.ranks(n)
         loss = self.learner.step(self.sets[-1], ranks)
-        np.add.at(self.presentations[-1], ranks, 1)
-        self.last_presentation[-1, ranks] = n
+        np.add.at(self.exposures[-1], ranks, 1)
+        self.last_exposure_step[-1, ranks] = n
         return loss
 
     def record(self, n: int, ranks: np.ndarray) -> None:
@@ -137,40 +120,32 @@ class Training:
         nll = self.learner.loss(self.sets[-1])
         self._record(n, len(self.sets) - 1, ranks, nll[ranks])
         weighted = self.batches.probabilities @ nll.mean(axis=1, dtype=np.float64)
-        self._append({"weighted_step": [n], "weighted_loss": [weighted]})
+        self.recorder.append(weighted_step=n, weighted_loss=weighted)
 
-    def final_state(self, n: int) -> dict[str, Tensor]:
-        counts = {"presentations": self.presentations, "last_presentation": self.last_presentation}
-        return self.learner.state() | {k: torch.from_numpy(v) for k, v in counts.items()} | {"step": torch.tensor(n)}
-
-    def state(self, n: int) -> dict[str, Tensor]:
-        recorded = {f"recorded.{name}": torch.from_numpy(rows) for name, rows in self.recorded.items()}
-        return self.final_state(n) | recorded
+    def state(self) -> dict[str, Tensor]:
+        counts = {"exposures": self.exposures, "last_exposure_step": self.last_exposure_step}
+        return self.learner.state() | {name: torch.from_numpy(array) for name, array in counts.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         self.learner.restore(state)
-        self.presentations, self.last_presentation = (
-            state[name].numpy() for name in ("presentations", "last_presentation")
-        )
-        self.recorded = {name: state[f"recorded.{name}"].numpy() for name in self.recorded}
+        self.exposures, self.last_exposure_step = (state[name].numpy() for name in ("exposures", "last_exposure_step"))
 
-    def _take_up(self, begin: Mapping[str, Tensor], first: np.ndarray) -> None:
+    def _take_up(self, before: Mapping[str, Tensor], first: np.ndarray) -> None:
         """The state before a switch: counts go on for the sequences that it keeps."""
-        self.learner.restore(begin)
-        before = len(begin["presentations"])
+        self.learner.restore(before)
+        n_before = len(before["exposures"])
         kept = first[-1] != len(self.sets) - 1
-        for name in ("presentations", "last_presentation"):
+        for name in ("exposures", "last_exposure_step"):
             counts = getattr(self, name)
-            counts[:before] = begin[name].numpy()
-            counts[before:, kept] = counts[before - 1, kept]
+            counts[:n_before] = before[name].numpy()
+            counts[n_before:, kept] = counts[n_before - 1, kept]
 
     def _record(self, n: int, number: int, rank: np.ndarray, nll: np.ndarray) -> None:
-        counts = {
-            "presentations": self.presentations[number, rank],
-            "last_presentation": self.last_presentation[number, rank],
-        }
-        self._append({"step": np.full(len(rank), n), "set": np.full(len(rank), number), "rank": rank} | counts)
-        self._append({"nll": nll})
-
-    def _append(self, rows: dict) -> None:
-        self.recorded |= {name: np.concatenate([self.recorded[name], new]) for name, new in rows.items()}
+        self.recorder.extend(
+            step=np.full(len(rank), n),
+            set=np.full(len(rank), number),
+            rank=rank,
+            exposures=self.exposures[number, rank],
+            last_exposure_step=self.last_exposure_step[number, rank],
+            nll=nll,
+        )

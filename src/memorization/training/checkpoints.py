@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from memorization.files import DamagedFile, content_digest, read_made_by, refusing_damage, to_json, whole
+from memorization.files import DamagedFile, atomic_write, content_digest, read_made_by, refusing_damage, to_json
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], made_by: dict) -> None:
@@ -20,7 +20,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], made_by: dict
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
     made_by = made_by | {"sha256": _digest(tensors)}
-    with whole(path) as part:  # one entry of metadata: safetensors writes several in an order that changes
+    with atomic_write(path) as part:  # one entry of metadata: safetensors writes several in an order that changes
         save_file(tensors, part, {"made_by": to_json(made_by)})
 
 

@@ -1,13 +1,16 @@
 """One training in several processes, each on a GPU of its own: torchrun starts them, DDP averages their gradients.
 
-``launch`` is for the process of the job, all else for the processes that it starts; where a training has but one
+``train_in`` is for the process of the job, all else for the processes that it starts; where a training has but one
 process, ``shard`` is all of a batch and nothing is averaged.
 """
 
+import importlib
 import json
+import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -17,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from memorization.training import worker
-from memorization.training.loop import TrainingError
+from memorization.training.devices import compute_deterministically
+from memorization.training.fit import TrainingError
 from memorization.training.slots import held
 
 TIMEOUT = timedelta(hours=1)  # of a process that waits for another, which may be writing or evaluating
@@ -29,8 +33,30 @@ main()
 """
 
 
-def launch(module: str, arguments: dict, world_size: int) -> None:
-    """Run ``python -m module JSON`` in several processes of this machine and wait for all of them.
+def train_in(gpus: int, train: Callable, **arguments):
+    """``train(**arguments)`` in this process, or, of several ``gpus``, in as many processes.
+
+    Several carry the checkpoint of the unfinished job to the last step, and this process goes on from it as from any
+    other, with no step left to make.
+
+    Parameters
+    ----------
+    gpus : how many
+    train : a function of a module; it takes ``device``, ``progress`` (``checkpoint_seconds`` of it), ``keep_last`` as
+        in ``fit.fit``, and whatever else JSON can hold; its learner calls its model by ``data_parallel``, computes
+        ``shard`` of a batch, and sums what it sums by ``all_reduce_sum``
+
+    Returns
+    -------
+    What ``train`` returns here.
+    """
+    if gpus > 1:
+        launch({"module": train.__module__, "function": train.__qualname__, "arguments": arguments}, gpus)
+    return train(**arguments)
+
+
+def launch(task: dict, world_size: int) -> None:
+    """Do a task (``take_part``) in several processes of this machine and wait for all of them.
 
     They print where this process prints. torchrun, which starts them, holds this process's GPU slots too and ends with
     it; they hold none, but end with torchrun.
@@ -42,7 +68,7 @@ def launch(module: str, arguments: dict, world_size: int) -> None:
     """
     torchrun = [sys.executable, "-c", TORCHRUN, "--standalone", "--nproc-per-node", str(world_size)]
     ended = subprocess.run(
-        [*torchrun, "-m", worker.__name__, module, json.dumps(arguments)],
+        [*torchrun, "-m", worker.__name__, json.dumps(task)],
         env={"TORCH_CPP_LOG_LEVEL": "ERROR"} | os.environ,  # or DDP warns of what ``data_parallel`` wants
         stdout=sys.stdout,
         stderr=sys.stdout,
@@ -52,6 +78,18 @@ def launch(module: str, arguments: dict, world_size: int) -> None:
     )
     if ended.returncode:
         raise TrainingError(f"one of {world_size} processes failed; above stands why")
+
+
+def take_part(task: dict) -> None:
+    """Be one of the processes of a training: all of them compute what is recorded, the first one writes it."""
+    train = getattr(importlib.import_module(task["module"]), task["function"])
+    arguments = task["arguments"]
+    compute_deterministically(threads=1)
+    first = init_process_group(arguments["device"]) == 0
+    if not first:
+        arguments["progress"] |= {"checkpoint_seconds": math.inf}
+    train(**arguments, keep_last=first)
+    destroy_process_group()
 
 
 def init_process_group(device: str) -> int:

@@ -1,12 +1,12 @@
-"""What torchrun starts: a module, in a process that ends when torchrun does, from its first moment on.
+"""What torchrun starts: a part of a training, in a process that ends when torchrun does, from its first moment on.
 
-``python -m memorization.training.worker MODULE JSON``, with torchrun's process id in ``MEMORIZATION_TORCHRUN``. It
-imports nothing that takes time: torch takes seconds, in which torchrun may be killed.
+``python -m memorization.training.worker TASK``, the task of ``distributed.take_part`` as JSON, with torchrun's process
+id in ``MEMORIZATION_TORCHRUN``. It imports nothing that takes time: torch takes seconds, in which torchrun may be killed.
 """
 
 import ctypes
+import json
 import os
-import runpy
 import signal
 import sys
 
@@ -24,5 +24,6 @@ def end_with(parent: int) -> None:
 
 if __name__ == "__main__":
     end_with(int(os.environ["MEMORIZATION_TORCHRUN"]))
-    del sys.argv[0]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    from memorization.training.distributed import take_part
+
+    take_part(json.loads(sys.argv[1]))

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from memorization.data.sequences import zipf_probabilities
-from memorization.files import whole
+from memorization.files import atomic_write
 from memorization.pickles import RefusedPickle, read_pickle
 from memorization.random_sequences.measures import by_sequence
 from memorization.zipf.conditions import ARMS
 
 SEQUENCES = "_sequences.pkl"
-KEPT = ("set", "presentations", "last_presentation")  # what our exports tell besides, of each entry
+KEPT = ("set", "exposures", "last_exposure_step")  # what our exports tell besides, of each entry
 MEASURES = ("suffix_loss", "suffix_accuracy")
 
 
@@ -47,7 +47,7 @@ def read_results(path: Path, condition: str) -> pd.DataFrame:
     The older scripts recorded a subsample and numbered it 0, 1, 2 …: numbers without gaps that are fewer than the
     sequences are true ranks divided by the stride. They did not predict the first bit: loss and accuracy are means
     over the others, and so are floor, ceiling and length here. In what ``write_results`` has written they are of all.
-    What a pair does not tell is NaN (measures of the suffix) or -1 (the last presentation).
+    What a pair does not tell is NaN (measures of the suffix) or -1 (the last exposure).
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def write_results(path: Path, table: pd.DataFrame, sets: np.ndarray, starts: Ite
     for step, rows in table.groupby("step", sort=True):
         present = rows[rows["set"] == rows["set"].max()]
         appearances = np.zeros(sets.shape[1])
-        appearances[present["rank"]] = present["presentations"]
+        appearances[present["rank"]] = present["exposures"]
         metrics = {"sequence_rank": "rank", "logsoftmaxloss": "loss", "accuracy": "accuracy"}
         metrics = {name: rows[column].to_numpy() for name, column in metrics.items()}
         metrics |= {name: rows[name].to_numpy() for name in (*KEPT, *MEASURES)}
@@ -125,7 +125,7 @@ def write_results(path: Path, table: pd.DataFrame, sets: np.ndarray, starts: Ite
     stored = {"sequences": list(sets), "switch_start_iter": list(map(int, starts))}
     path.parent.mkdir(parents=True, exist_ok=True)
     for target, content in ((path, {"args": args, "logs": logs}), (_sequences_of(path), stored)):
-        with whole(target) as part, open(part, "wb") as file:
+        with atomic_write(target) as part, open(part, "wb") as file:
             pickle.dump(content, file)
 
 
@@ -149,8 +149,8 @@ def _rows(log: dict, sets: np.ndarray, starts: list[int], probabilities: np.ndar
         "step": np.full(len(rank), epoch * batches),
         "rank": rank,
         "set": columns.get("set", np.full(len(rank), present)),
-        "presentations": columns.get("presentations", appearances[rank].astype(np.int64)),
-        "last_presentation": columns.get("last_presentation", np.full(len(rank), -1)),
+        "exposures": columns.get("exposures", appearances[rank].astype(np.int64)),
+        "last_exposure_step": columns.get("last_exposure_step", np.full(len(rank), -1)),
         "nll": np.repeat(loss[:, None], sets.shape[2], axis=1),
     }
     table = by_sequence(entries, sets[: present + 1], probabilities, run, first=0 if ours else 1)

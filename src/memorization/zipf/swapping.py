@@ -41,9 +41,9 @@ def swap(
     """
     tables = []
     for name, patterns in SWAPS.items():
-        training = Training(learner, sets, batches, begin=after)
+        training = Training(learner, sets, batches, before=after)
         restored = {f"model.{parameter}" for parameter in matching(learner.model, patterns)}
         learner.restore({**after, **{parameter: before[parameter] for parameter in restored}})
         training.record(int(after["step"]), np.arange(sets.shape[1]))
-        tables.append(by_sequence(training.recorded, sets, batches.probabilities, run | {"swap": name}))
+        tables.append(by_sequence(training.recorder.arrays(), sets, batches.probabilities, run | {"swap": name}))
     return pd.concat(tables, ignore_index=True)

@@ -1,23 +1,71 @@
 """Training a transformer on the distinct sequences of each batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memorization.training.checkpoints import restore, training_state
+from memorization.data.sequences import Batches, read_sets
+from memorization.random_sequences.training import train
+from memorization.training.checkpoints import Unfinished, read_tensors, restore, training_state
 from memorization.training.devices import autocast, seed_torch
 from memorization.training.distributed import all_reduce_sum, data_parallel, shard, world_size
+from memorization.training.fit import model_sizes
 from memorization.training.freezing import freeze
 from memorization.zipf.models import build, frozen, with_bos
 
 TOKENS = 100_000  # evaluated at once
 
 
+def train_run(
+    condition: dict,
+    sequences: Sequence[str],
+    before: Sequence[str],
+    seed: int,
+    steps: int,
+    evaluation: dict,
+    unfinished: str,
+    progress: dict,
+    device: str,
+    keep_last: bool = False,
+) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
+    """Train a condition to a step, in this process alone or as one of several (``training.distributed.launch``).
+
+    Parameters
+    ----------
+    condition : settings of ``Transformer``; batch_size, dataset
+    sequences : files of the sets, in their order
+    before : the file of the checkpoint that a switch goes on from; empty from the beginning
+    seed : of the run
+    steps, evaluation, keep_last : as in ``random_sequences.training.train``
+    unfinished : the path of the job's checkpoint
+    progress : ``report_seconds``, ``checkpoint_seconds``
+    device : ``cpu`` or ``cuda``
+
+    Returns
+    -------
+    As ``random_sequences.training.train``, with the model's sizes among the arrays.
+    """
+    sets, probabilities = read_sets(sequences)
+    learner = Transformer(condition, sets.shape[2], seed, device)
+    state, trajectory = train(
+        learner,
+        sets,
+        Batches(probabilities, condition["batch_size"], condition["dataset"], seed),
+        steps,
+        evaluation,
+        Unfinished(unfinished, progress["checkpoint_seconds"]),
+        progress["report_seconds"],
+        before=next(map(read_tensors, before), None),
+        keep_last=keep_last,
+    )
+    return state, trajectory | model_sizes(learner.model)
+
+
 class Transformer:
-    """A condition's model and its optimizer (Adam, no weight decay), as ``random_sequences.training.Learner``.
+    """A condition's model and its optimizer (Adam, no weight decay), as ``random_sequences.training.SequenceLearner``.
 
     Parameters
     ----------

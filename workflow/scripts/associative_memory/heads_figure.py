@@ -6,6 +6,6 @@ from memorization.job import job
 from memorization.plotting import save
 
 with job(snakemake) as this:
-    plotting = this.settings("plotting")
-    figure = heads_figure(read_tables(this.input.runs), this.settings("heads"), this.settings("etas"), plotting)
+    settings, plotting = this.settings("settings"), this.settings("plotting")
+    figure = heads_figure(read_tables(this.input.runs), settings["heads"], settings["etas"], plotting)
     save(figure, this.output, plotting, this.made_by)

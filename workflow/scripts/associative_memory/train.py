@@ -16,11 +16,11 @@ with job(snakemake) as this:
         learner,
         sets,
         Batches(probabilities, condition["batch_size"], condition["dataset"], this.seed),
-        last=int(this.wildcards.step),
+        steps=int(this.wildcards.step),
         evaluation=this.settings("evaluation"),
         unfinished=unfinished,
         report_seconds=this.progress["report_seconds"],
-        begin=next(map(read_tensors, this.input.begin), None),
+        before=next(map(read_tensors, this.input.before), None),
     )
     write_tensors(this.output.checkpoint, state, this.made_by)
     this.write_arrays(trajectory | sizes(learner.model), this.output.trajectory)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from memorization.grokking.equations import equations, split_equations, train_size
+from memorization.grokking.task.equations import equations, split_equations, train_size
 from memorization.job import job
 from memorization.provenance import generator
 

@@ -1,8 +1,8 @@
 """Rule grokking_evaluate: what a run did, by step, in one row, as records of its equations and as a run."""
 
 from memorization.files import read_arrays
-from memorization.grokking.equations import Batches
-from memorization.grokking.evaluation import grokking_records, grokking_runs, history, transitions
+from memorization.grokking.task.equations import Batches
+from memorization.grokking.task.evaluation import grokking_records, grokking_runs, history, transitions
 from memorization.job import job
 
 with job(snakemake) as this:

@@ -1,16 +1,14 @@
-"""Rule grokking_fingerprint_figure: the quantiles of one run of each condition against steps."""
+"""Rule grokking_fingerprint_figure: the quantiles of the first run of each condition against steps."""
 
-from memorization.files import read_arrays, read_table
-from memorization.grokking.figures import fingerprint_figure
+from memorization.files import read_arrays, read_tables
+from memorization.grokking.dynamics.figures import fingerprint_figure
+from memorization.grokking.dynamics.fingerprint import embed
 from memorization.job import job
 from memorization.plotting import save
 
 with job(snakemake) as this:
-    conditions, seed, plotting = this.settings("conditions"), this.params["seed"], this.settings("plotting")
-    embeddings = [read_arrays(path) for path in this.input.embeddings]
-    titles = [f"{condition}, seed {seed}" for condition in conditions]
-    table = read_table(this.input.transitions)
-    runs = table[table["seed"] == seed].set_index("condition").loc[conditions]
-    panels = dict(zip(titles, embeddings, strict=True))
-    figure = fingerprint_figure(panels, runs, this.settings("reading"), this.params["probe_split"], plotting)
+    settings, plotting = this.settings("settings"), this.settings("plotting")
+    embedded = [embed(read_arrays(path), settings["embedding"]) for path in this.input.trajectories]
+    runs = read_tables(this.input.transitions)
+    figure = fingerprint_figure(embedded, runs, settings["reading"], settings["embedding"]["probe_split"], plotting)
     save(figure, this.output, plotting, this.made_by)

@@ -1,10 +1,11 @@
-"""Rule grokking_spectrum: the DMD spectrum of a run, and those of its surrogates."""
+"""Rule grokking_spectrum: the DMD spectrum of a run's fingerprint, and those of its surrogates."""
 
 from memorization.files import read_arrays
-from memorization.grokking.spectra import spectrum
+from memorization.grokking.dynamics.fingerprint import embed
+from memorization.grokking.dynamics.spectra import spectrum
 from memorization.job import job
 
 with job(snakemake) as this:
-    embedding, dmd = read_arrays(this.input.embedding), this.settings("dmd")
-    table = spectrum(embedding["steps"], embedding["snapshots"], this.wildcards.condition, this.seed, dmd)
+    steps, _, snapshots = embed(read_arrays(this.input.trajectory), this.settings("embedding"))
+    table = spectrum(steps, snapshots, this.wildcards.condition, this.seed, this.settings("dmd"))
     this.write_table(table, this.output.spectrum)

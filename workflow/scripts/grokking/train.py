@@ -1,8 +1,8 @@
 """Rule grokking_train: train a condition's model, recording its fingerprint as it goes."""
 
 from memorization.files import read_arrays
-from memorization.grokking.equations import Batches, probe
-from memorization.grokking.training import train
+from memorization.grokking.task.equations import Batches, probe
+from memorization.grokking.task.training import train
 from memorization.job import job
 from memorization.training.checkpoints import Unfinished, write_tensors
 from memorization.training.devices import set_up

@@ -7,5 +7,5 @@ from memorization.zipf.figures import comparison_figure
 
 with job(snakemake) as this:
     table, plotting = read_tables(this.input.runs), this.settings("plotting")
-    figure = comparison_figure(table, this.settings("comparisons"), plotting)
+    figure = comparison_figure(table, this.settings("settings")["comparisons"], plotting)
     save(figure, this.output, plotting, this.made_by)

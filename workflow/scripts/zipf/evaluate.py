@@ -6,8 +6,8 @@ from memorization.job import job
 from memorization.random_sequences.measures import evaluate, sequence_records, sequence_runs
 
 with job(snakemake) as this:
-    (sets, probabilities), model = read_sets(this.input.sequences), this.params["architecture"]
-    run = {"condition": this.wildcards.condition, "model": model, "seed": this.seed}
+    sets, probabilities = read_sets(this.input.sequences)
+    run = {"condition": this.wildcards.condition, "architecture": this.params["architecture"], "seed": this.seed}
     trajectories = [read_arrays(path) for path in this.input.trajectories]
     table, summary = evaluate(trajectories, sets, probabilities, this.params["train_stride"], run)
     this.write_table(table, this.output.by_sequence)

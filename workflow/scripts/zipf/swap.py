@@ -10,7 +10,7 @@ from memorization.zipf.training import Transformer
 with job(snakemake) as this:
     this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
     condition, (sets, probabilities) = this.settings("condition"), read_sets(this.input.sequences)
-    run = {"condition": this.wildcards.condition, "model": condition["architecture"], "seed": this.seed}
+    run = {"condition": this.wildcards.condition, "architecture": condition["architecture"], "seed": this.seed}
     table = swap(
         Transformer(condition, sets.shape[2], this.seed, this.device),
         read_tensors(this.input.before[0]),

@@ -6,6 +6,5 @@ from memorization.plotting import save
 from memorization.zipf.figures import swap_figure
 
 with job(snakemake) as this:
-    plotting = this.settings("plotting")
-    figure = swap_figure(read_tables(this.input.runs), this.settings("conditions"), plotting)
-    save(figure, this.output, plotting, this.made_by)
+    table, plotting = read_tables(this.input.runs), this.settings("plotting")
+    save(swap_figure(table, this.settings("settings")["conditions"], plotting), this.output, plotting, this.made_by)

@@ -1,0 +1,1 @@
+"""All families on one axis: recall against the number of exposures."""

@@ -1,0 +1,173 @@
+"""Spectra of runs beside those of their surrogates, and how far runs are from each other."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from memorization.grokking.dynamics.dmd import Modes, dmd, pairs, spectral_distance
+from memorization.grokking.dynamics.fingerprint import center
+from memorization.grokking.dynamics.surrogates import KINDS, surrogate
+from memorization.grokking.permutation import label_permutation_test, swap_test
+from memorization.provenance import generator
+
+FINGERPRINT = "fingerprint"  # what the data themselves are called beside the kinds of surrogates
+MEASURES = ("plain", "weighted")  # distances between spectra: all modes alike, or each by its amplitude
+
+
+def spectrum(steps: np.ndarray, snapshots: np.ndarray, condition: str, seed: int, settings: dict) -> pd.DataFrame:
+    """The modes of a run over a window of steps, and of its surrogates.
+
+    Parameters
+    ----------
+    steps : (T,), of the snapshots
+    snapshots : (T, q), a quantile embedding
+    condition, seed : the run, which name the surrogates' random streams
+    settings : ``method``, ``center_mode`` of the window, whose first snapshot ``relative_to_t0`` takes off,
+        ``n_delays``, ``k_mode``, ``window`` in steps, ``surrogates`` of a kind
+
+    Returns
+    -------
+    DataFrame of a row a mode: ``condition``, ``seed``, ``data`` (fingerprint, phase_randomised or white_noise),
+    ``draw`` of the surrogate, ``mode`` from 0 by modulus falling, ``real``, ``imag``, ``modulus``, ``residual``,
+    ``amplitude`` (of a draw they sum to 1).
+
+    Raises
+    ------
+    ValueError
+        If the run stopped before the window's end; the message names the run.
+    """
+    first, last = settings["window"]
+    if last > steps[-1]:
+        raise ValueError(
+            f"grokking.dmd.window: it ends at step {last}, but {condition}, seed {seed} stopped at step {steps[-1]}; "
+            f"allowed: {steps[-1]} or less"
+        )
+    snapshots = center(snapshots[(steps >= first) & (steps <= last)], settings["center_mode"])
+
+    def modes(series: np.ndarray) -> Modes:
+        return dmd(*pairs(series, settings["n_delays"]), settings["k_mode"], settings["method"])
+
+    parts = [_rows(modes(snapshots), FINGERPRINT, 0)]
+    for kind in KINDS:
+        for draw in range(settings["surrogates"]):
+            rng = generator("grokking", condition, seed, kind, draw)
+            parts.append(_rows(modes(surrogate(kind, snapshots, rng)), kind, draw))
+    table = pd.concat(parts, ignore_index=True)
+    table.insert(0, "condition", condition)
+    table.insert(1, "seed", seed)
+    return table
+
+
+def run_distances(spectra: pd.DataFrame) -> pd.DataFrame:
+    """Wasserstein distances between the spectra of all runs, of the fingerprints and of each draw of surrogates.
+
+    Parameters
+    ----------
+    spectra : rows of ``spectrum`` of all runs
+
+    Returns
+    -------
+    DataFrame of a row a pair of runs: ``data``, ``draw``, ``condition_a``, ``seed_a``, ``condition_b``, ``seed_b``,
+    ``plain`` and ``weighted`` by amplitude.
+    """
+    rows = []
+    for (data, draw), part in spectra.groupby(["data", "draw"], sort=True):
+        runs = [
+            (key, (run["real"] + 1j * run["imag"]).to_numpy(), run["amplitude"].to_numpy())
+            for key, run in part.groupby(["condition", "seed"], sort=True)
+        ]
+        for (one, a, weights_a), (other, b, weights_b) in combinations(runs, 2):
+            weighted = spectral_distance(a, b, weights_a, weights_b)
+            rows.append((data, draw, *one, *other, spectral_distance(a, b), weighted))
+    columns = ["data", "draw", "condition_a", "seed_a", "condition_b", "seed_b", *MEASURES]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def distance_tests(distances: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
+    """Permutation tests by run label: of all conditions at once, and of each two.
+
+    Runs of one seed share their initial weights and batches, so labels are permuted both over all runs and within
+    seeds alone, which asks less of the runs and reaches less far.
+
+    Parameters
+    ----------
+    distances : ``run_distances``
+    conditions : which are compared; fewer than two, or of one seed, give no test
+
+    Returns
+    -------
+    DataFrame of a row a test: ``data``, ``draw``, ``measure`` (plain or weighted), ``conditions`` (joined by spaces),
+    and what ``permutation.label_permutation_test`` says; of the permutations within seeds ``p_within_seeds``,
+    ``smallest_p_within_seeds`` and ``arrangements_within_seeds``.
+    """
+    groups = [tuple(conditions), *combinations(conditions, 2)] if len(conditions) > 2 else [tuple(conditions)]
+    rows = []
+    for (data, draw), part in distances.groupby(["data", "draw"], sort=True):
+        for group in groups:
+            for measure in MEASURES:
+                matrix, labels, seeds = distance_matrix(part, list(group), measure)
+                if len(set(labels)) < 2 or len(set(labels)) == len(labels):
+                    continue
+                rng = generator("grokking", "permutation", data, draw, measure, *group)
+                test = label_permutation_test(matrix, labels, rng)
+                blocked = label_permutation_test(matrix, labels, rng, seeds)
+                test |= {f"{name}_within_seeds": blocked[name] for name in ("p", "smallest_p", "arrangements")}
+                about = {"data": data, "draw": draw, "measure": measure, "conditions": " ".join(group)}
+                rows.append(about | test)
+    columns = ["data", "draw", "measure", "conditions"]
+    columns += ["within", "across", "ratio", "statistic", "p", "smallest_p", "arrangements"]
+    columns += [f"{name}_within_seeds" for name in ("p", "smallest_p", "arrangements")]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def distance_matrix(
+    distances: pd.DataFrame, conditions: list[str], measure: str
+) -> tuple[np.ndarray, list[str], list[int]]:
+    """Distances (n, n) between some conditions' runs, in their order and the seeds'; the runs' conditions and seeds."""
+    sides = [distances[["condition_a", "seed_a"]].to_numpy(), distances[["condition_b", "seed_b"]].to_numpy()]
+    runs = sorted({tuple(run) for side in sides for run in side}, key=lambda run: (_place(run[0], conditions), run[1]))
+    runs = [run for run in runs if run[0] in conditions]
+    place = {run: n for n, run in enumerate(runs)}
+    matrix = np.zeros((len(runs), len(runs)))
+    for a, b, value in zip(*sides, distances[measure], strict=True):
+        if tuple(a) in place and tuple(b) in place:
+            matrix[place[tuple(a)], place[tuple(b)]] = matrix[place[tuple(b)], place[tuple(a)]] = value
+    return matrix, [condition for condition, _ in runs], [seed for _, seed in runs]
+
+
+def swap_tests(spectra: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
+    """How moduli differ between two conditions' runs of one seed, against swaps of eigenvalues. Descriptive only.
+
+    Returns
+    -------
+    DataFrame: ``condition_a``, ``condition_b``, ``seed``, and what ``permutation.swap_test`` says.
+    """
+    own = spectra[spectra["data"] == FINGERPRINT]
+    values = {key: (run["real"] + 1j * run["imag"]).to_numpy() for key, run in own.groupby(["condition", "seed"])}
+    rows = []
+    for one, other in combinations(conditions, 2):
+        for seed in sorted(seed for condition, seed in values if condition == one and (other, seed) in values):
+            rng = generator("grokking", "swap", one, other, int(seed))
+            about = {"condition_a": one, "condition_b": other, "seed": seed}
+            rows.append(about | swap_test(values[one, seed], values[other, seed], rng))
+    return pd.DataFrame(rows, columns=["condition_a", "condition_b", "seed", "difference", "p", "smallest_p", "units"])
+
+
+def _rows(modes: Modes, data: str, draw: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "data": data,
+            "draw": draw,
+            "mode": np.arange(len(modes.eigenvalues)),
+            "real": modes.eigenvalues.real,
+            "imag": modes.eigenvalues.imag,
+            "modulus": np.abs(modes.eigenvalues),
+            "residual": modes.residuals,
+            "amplitude": modes.amplitudes,
+        }
+    )
+
+
+def _place(condition: str, conditions: list[str]) -> int:
+    return conditions.index(condition) if condition in conditions else len(conditions)

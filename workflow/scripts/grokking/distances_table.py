@@ -1,0 +1,12 @@
+"""Rule grokking_distances_table: how far the spectra of runs are from each other, and permutation tests of it."""
+
+from memorization.files import read_tables
+from memorization.grokking.dynamics.spectra import distance_tests, run_distances, swap_tests
+from memorization.job import job
+
+with job(snakemake) as this:
+    spectra, conditions = read_tables(this.input.spectra), this.settings("settings")["conditions"]
+    distances = run_distances(spectra)
+    this.write_table(distances, this.output.distances)
+    this.write_table(distance_tests(distances, conditions), this.output.tests)
+    this.write_table(swap_tests(spectra, conditions), this.output.swaps)
