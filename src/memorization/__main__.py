@@ -3,23 +3,26 @@
 import argparse
 import importlib
 import sys
+from importlib.util import find_spec
 
-COMMANDS = ("salvage", "zipf.commands", "grokking.commands")  # modules, each with add(subparsers)
+from memorization.families import FAMILIES
+
+SHARED = ("memorization.salvage",)  # modules, each with add(subparsers); a family's are in its ``commands``
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; what a user can mend is one line, and an exit status of 1 (2 for wrong arguments)."""
     parser = argparse.ArgumentParser("memorization", description="What is done with results outside of the workflow.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in COMMANDS:
-        importlib.import_module(f"memorization.{module}").add(subparsers)
+    of_families = [f"memorization.{family.name}.commands" for family in FAMILIES]
+    for module in (*SHARED, *filter(find_spec, of_families)):
+        importlib.import_module(module).add(subparsers)
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except (OSError, ValueError) as error:
         print(f"memorization: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":
