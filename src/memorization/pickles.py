@@ -1,25 +1,30 @@
-"""Reading pickles that others have written, without running what stands in them.
+"""Reading pickles, and files of torch.save, that others have written, without running what stands in them.
 
 A pickle is a program for a small machine with a stack. Two things are bounded here: what it may name, and what it may
 do with what it has named, since a harmless name can do harm: ``numpy.ndarray``, called with a buffer of the pickle's
-own and the type ``object``, takes numbers for addresses; ``bytes``, called with 10¹², fills the memory.
+own and the type ``object``, takes numbers for addresses; ``bytes``, called with 10¹², fills the memory. ``torch.load``
+with ``weights_only`` bounds names alone (it calls ``bytearray`` and ``torch.Tensor`` with any number), so both forms of
+its files are read here.
 """
 
 import argparse
 import collections
 import io
-import math
 import pickle
 import re
-import sys
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-ARRAY = "numpy.ndarray"  # stands for the class, which a pickle names and may not call
+from memorization import pickled_values
+from memorization.pickled_values import ALLOWED, ARRAY, STORAGES, RefusedPickle, shown
+
 WHOLE = int | None
-CALLED = {  # with what a pickle may call what it names; makers of arrays and tensors look for themselves
-    collections.OrderedDict: (),
+CALLED = {  # with what a pickle may call what it names; makers look for themselves
     collections.defaultdict: (type,),
     argparse.Namespace: (),
     bytes: (),
@@ -32,13 +37,19 @@ CALLED = {  # with what a pickle may call what it names; makers of arrays and te
 }
 NAMED = (bool, int, float, str, list, tuple, dict)  # what a defaultdict makes
 PLAIN = {(kind.__module__, kind.__name__): kind for kind in (*CALLED, *NAMED)} | {("numpy", "ndarray"): ARRAY}
-DTYPE = re.compile(r"[biufcSU][1-9]\d{0,8}")  # of bits and numbers, and of text: no addresses, no fields
 NESTED = 20  # tuples in each other, of a key: hashing more than the C stack holds is a crash
-ALLOWED = "numpy arrays of numbers and text, numbers, torch tensors, plain values and containers"
-
-
-class RefusedPickle(ValueError):
-    """A pickle that is damaged, or asks for what a file of results has no need of; its message names it."""
+OLD_FORM = tuple(pickle.dumps(0x1950A86A20F9469CFC6C, protocol) for protocol in range(6))  # how torch < 1.6 begins
+OTHER_FORMATS = {  # how a file begins: what it is, and what to do with it
+    b"\x1f\x8b": "compressed by gzip; unpack it first (gzip -dc)",
+    b"BZh": "compressed by bzip2; unpack it first (bzip2 -dc)",
+    b"\xfd7zXZ\0": "compressed by xz; unpack it first (xz -dc)",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it first (zstd -dc)",
+    **dict.fromkeys((b"x\x01", b"x^", b"x\x9c", b"x\xda"), "compressed by zlib; unpack it first (zlib.decompress)"),
+    b"\x93NUMPY": "an npy file; numpy.load reads it",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file; h5py reads it",
+    b"PAR1": "a Parquet file; pandas.read_parquet reads it",
+    b"version https://git-lfs": "a pointer of Git LFS; git lfs pull fetches the file",
+}
 
 
 def read_pickle(path: str | Path):
@@ -46,16 +57,22 @@ def read_pickle(path: str | Path):
 
     A pickle is a program: reading one with ``pickle.load`` runs whatever it names. Here it can name the makers of
     those values alone, and call them as picklers do; anything else ends the reading before it is called. Arrays of
-    objects and of several fields are refused too.
+    objects and of several fields are refused too. Files of ``torch.save`` are read likewise, both the archives and the
+    form before torch 1.6.
+
+    Tensors are plain ones: no gradients, no hooks, and numbers that are conjugated or negated where a bit says so.
+    Those of a type that numpy has not, such as bfloat16, are float32 (or complex64), which has each of its values. A
+    storage is the tensor of its numbers. An ``OrderedDict`` is a dict; the versions of a state dict's modules
+    (``_metadata``) are left out.
 
     Raises
     ------
     RefusedPickle
-        If it asks for anything else, or cannot be read; one line.
+        If it asks for anything else, is of another format, has anything behind its end, or cannot be read; one line.
     """
     content = Path(path).read_bytes()
     try:
-        return _Unpickler(io.BytesIO(content)).load()
+        return _read(content)
     except RefusedPickle as error:
         raise RefusedPickle(f"{path}: {' '.join(str(error).split())}") from None
     except Exception as error:
@@ -63,24 +80,150 @@ def read_pickle(path: str | Path):
         raise RefusedPickle(f"{path}: damaged, or no pickle ({why})") from error
 
 
+def _read(content: bytes):
+    if content.startswith((b"PK\3\4", b"PK\5\6")):
+        return _read_archive(content)
+    for beginning, what in OTHER_FORMATS.items():
+        if content.startswith(beginning):
+            raise RefusedPickle(f"is {what}")
+    if content[257:262] == b"ustar":
+        raise RefusedPickle("is a tar archive, such as torch.save wrote before torch 0.2; allowed: its later forms")
+    if content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content) - 8:
+        raise RefusedPickle("is a safetensors file; safetensors.numpy.load_file reads it")
+    file = io.BytesIO(content)
+    value = _read_old_form(file) if content.startswith(OLD_FORM) else _next_value(file)
+    _refuse(file.read(), "behind it")
+    return value
+
+
+def _next_value(file: io.BytesIO, stored: Callable[[str, int, int], bytes] | None = None):
+    """The value of the pickle that begins where ``file`` stands; it stands behind it then."""
+    unpickler = _Unpickler(file)
+    unpickler.stored, unpickler.storages = stored, {}
+    value = unpickler.load()
+    if frame := unpickler._unframer.current_frame:  # was read whole, and may hold more than this pickle
+        file.seek(-len(frame.read()), io.SEEK_CUR)
+    return value
+
+
+def _refuse(rest: bytes, where: str) -> None:
+    """Refuse what stands besides a pickle, if anything does, and say if it begins another one."""
+    if not rest:
+        return
+    try:
+        _next_value(io.BytesIO(rest))
+        another = True
+    except Exception:
+        another = rest.startswith((b"PK\3\4", *(pickle.PROTO + bytes([n]) for n in range(2, 6))))
+    what = ", the beginning of another pickle" if another else ""
+    raise RefusedPickle(f"has {len(rest)} bytes more {where}{what}; allowed: one pickle a file")
+
+
+def _read_archive(content: bytes):
+    """The value in a file of torch.save since 1.6: a zip archive of a pickle and of a file a storage."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except zipfile.BadZipFile as error:
+        raise RefusedPickle(f"is a zip archive, as torch.save writes them, cut off or damaged ({error})") from None
+    members = archive.infolist()
+    names = [member.filename for member in members]
+    if names and all(name.endswith(".npy") for name in names):
+        raise RefusedPickle("is an npz archive; numpy.load reads it")
+    roots = [name.removesuffix("data.pkl") for name in names if re.fullmatch(r"[^/]+/data\.pkl", name)]
+    if len(roots) != 1 or f"{roots[0]}constants.pkl" in names:  # that one is of TorchScript: a program
+        raise RefusedPickle(f"is a zip archive, but no values that torch.save wrote ({shown(', '.join(names))})")
+    if any(member.compress_type for member in members) or sum(member.file_size for member in members) > len(content):
+        raise RefusedPickle("is an archive of torch.save, compressed since; allowed: as torch.save writes it")
+    _refuse(content[: min(member.header_offset for member in members)], "before it")
+    _refuse(content[content.rindex(b"PK\5\6") + 22 :], "behind it")
+    if f"{roots[0]}byteorder" in names and archive.read(f"{roots[0]}byteorder") != b"little":
+        raise RefusedPickle("has numbers in another order of bytes; allowed: little-endian ones")
+    file = io.BytesIO(archive.read(f"{roots[0]}data.pkl"))
+    value = _next_value(file, lambda key, *_: archive.read(f"{roots[0]}data/{key}"))
+    _refuse(file.read(), "behind the pickle in it")
+    return value
+
+
+def _read_old_form(file: io.BytesIO):
+    """The value in a file of torch.save before 1.6: pickles one behind another, then the storages' numbers.
+
+    The pickles are a mark, the version, what is known of the machine, the value, and the names of the storages; for
+    each name a count of numbers follows (8 bytes), and the numbers (little-endian on any machine). How long one is,
+    the value alone tells, so it is read twice.
+    """
+    sizes, room, cut_off = {}, len(file.getbuffer()), "is a file of torch.save before 1.6, cut off or damaged"
+
+    def noted(key: str, count: int, itemsize: int) -> bytes:
+        nonlocal room
+        if key not in sizes:
+            sizes[key], room = (count, itemsize), room - count * itemsize
+        if sizes[key] != (count, itemsize):
+            raise RefusedPickle("tells two sizes of a storage")
+        if room < 0:
+            raise RefusedPickle(cut_off)
+        return bytes(count * itemsize)
+
+    for _ in range(3):
+        _next_value(file, noted)
+    begin = file.tell()
+    _next_value(file, noted)
+    stored = {}
+    for key in _next_value(file, noted):
+        count, itemsize = sizes[key]
+        told, stored[key] = file.read(8), file.read(count * itemsize)
+        if told != struct.pack("<q", count) or len(stored[key]) < count * itemsize:
+            raise RefusedPickle(cut_off)
+    end = file.tell()
+    file.seek(begin)
+    value = _next_value(file, lambda key, *_: stored[key])
+    file.seek(end)
+    return value
+
+
+@dataclass(frozen=True)
+class _StorageType:
+    """Stands for a class of torch's storages."""
+
+    dtype: str
+
+
 class _Unpickler(pickle._Unpickler):  # Python's own, not the one in C: that one's instructions cannot be bounded
+    stored: Callable[[str, int, int], bytes] | None  # of a file of torch.save: a storage's bytes
+    storages: dict  # those that were asked for, so that tensors share them
+
     def find_class(self, module: str, name: str):
         module = module.replace("numpy._core", "numpy.core")  # numpy 1
         if module == "__builtin__":  # Python 2
             module, name = "builtins", {"xrange": "range", "unicode": "str", "long": "int"}.get(name, name)
         if (module, name) in PLAIN:
             return PLAIN[module, name]
-        if (module, name) in MAKERS:
+        if (module, name) in MAKERS and not (self.stored and MAKERS[module, name] is _storage):  # no file in a file
             return MAKERS[module, name]
+        if self.stored and module in ("torch", "torch.storage") and name in STORAGES:
+            return _StorageType(STORAGES[name])
         if module == "torch":
             import torch
 
             if isinstance(getattr(torch, name, None), torch.dtype):
                 return getattr(torch, name)
-        raise RefusedPickle(f"refers to {_told(module)}.{_told(name)}; allowed: {ALLOWED}")
+        raise RefusedPickle(f"refers to {shown(module)}.{shown(name)}; allowed: {ALLOWED}")
 
-    def persistent_load(self, _):
-        raise RefusedPickle(f"refers to data outside of the file; allowed: {ALLOWED}")
+    def persistent_load(self, name):
+        """A storage, of which torch.save tells the type, the key, where it was, and how many numbers it has."""
+        import torch
+
+        kinds = (str, _StorageType, str, str, int)
+        found = self.stored and type(name) is tuple and tuple(map(type, name[:5])) == kinds
+        if not found or name[0] != "storage" or name[4] < 0 or any(view is not None for view in name[5:]):
+            raise RefusedPickle(f"refers to data outside of the file; allowed: {ALLOWED}")
+        _, kind, key, _, count, *_ = name
+        if (key, kind, count) not in self.storages:
+            itemsize = getattr(torch, kind.dtype).itemsize
+            content = self.stored(key, count, itemsize)
+            if len(content) != count * itemsize:
+                raise RefusedPickle(f"has {len(content)} bytes for a storage of {count} numbers of {kind.dtype}")
+            self.storages[key, kind, count] = pickled_values.storage_of(content, kind.dtype)
+        return self.storages[key, kind, count]
 
     def get_extension(self, code: int):
         raise RefusedPickle(f"refers to the extension {code}; allowed: {ALLOWED}")
@@ -95,12 +238,12 @@ class _Unpickler(pickle._Unpickler):  # Python's own, not the one in C: that one
     def load_build(self):
         state, value = self.stack.pop(), self.stack[-1]
         if type(value) is np.ndarray:
-            _fill(value, state)
+            pickled_values.fill(value, state)
         elif isinstance(value, np.dtype):
-            _order(value, state)
+            pickled_values.set_order(value, state)
         elif type(value) is argparse.Namespace and type(state) is dict and all(type(name) is str for name in state):
             vars(value).update(state)
-        else:
+        elif not (type(value) is dict and type(state) is dict and state.keys() == {"_metadata"}):  # of a state dict
             raise RefusedPickle(f"sets the state of a {type(value).__name__}; allowed: {ALLOWED}")
 
     def load_append(self):
@@ -152,12 +295,6 @@ class _Unpickler(pickle._Unpickler):  # Python's own, not the one in C: that one
     }
 
 
-def _told(value) -> str:
-    """What a message tells of a value, which may be made to have no end."""
-    plain = isinstance(value, (str, int, np.dtype)) or (isinstance(value, tuple) and all(type(n) is int for n in value))
-    return str(value)[:80] if plain else f"<{type(value).__name__}>"
-
-
 def _called(maker, arguments):
     if type(arguments) is tuple:
         if any(maker is each for each in MAKERS.values()):
@@ -184,115 +321,37 @@ def _are_keys(values, depth: int = 0) -> None:
             _are_keys(value, depth + 1)
 
 
-def _empty_array(kind, shape, _) -> np.ndarray:
-    """What every pickled array begins as; its shape, type and content are set by ``_fill``."""
-    if kind is not ARRAY or shape != (0,):
-        raise RefusedPickle(f"refers to an array of kind {_told(kind)}; allowed: {ALLOWED}")
-    return np.empty(0, np.int8)
-
-
-def _fill(array: np.ndarray, state) -> None:
-    """Give an empty array its state (version, shape, dtype, whether Fortran's order, bytes)."""
-    if array.shape != (0,) or type(state) is not tuple or len(state) != 5:
-        raise RefusedPickle(f"sets the state of an array that has one; allowed: {ALLOWED}")
-    _, shape, dtype, fortran, content = state
-    _check_content(content, dtype, shape)
-    array.__setstate__((1, shape, dtype, fortran is True, content))
-
-
-def _check_content(content, dtype, shape) -> None:
-    if not isinstance(dtype, np.dtype) or dtype.hasobject or dtype.names or dtype.subdtype:
-        raise RefusedPickle(f"refers to an array of type {_told(dtype)}; allowed: {ALLOWED}")
-    sizes = shape if type(shape) is tuple and all(type(n) is int and n >= 0 for n in shape) else (-1,)
-    extent = math.prod(n or 1 for n in sizes) * dtype.itemsize
-    if type(content) not in (bytes, bytearray) or len(sizes) > 32 or not 0 < extent <= sys.maxsize:
-        raise RefusedPickle(f"refers to an array of shape {_told(shape)}; allowed: {ALLOWED}")
-    if math.prod(sizes) * dtype.itemsize != len(content):
-        raise RefusedPickle(f"has {len(content)} bytes for an array of {dtype} of shape {shape}")
-    if dtype.kind == "b" and content.translate(None, b"\0\1"):  # numpy counts true ones by their sum
-        raise RefusedPickle("has truth values other than 0 and 1")
-
-
-def _dtype(name, *_) -> np.dtype:
-    if type(name) is not str or not DTYPE.fullmatch(name):
-        raise RefusedPickle(f"refers to the numpy type {_told(name)}; allowed: {ALLOWED}")
-    return np.dtype(name, copy=True)  # its own: a state of numpy's shared one would be everyone's
-
-
-def _order(dtype: np.dtype, state) -> None:
-    """Give a type its byte order, which is all that the state of a plain one tells besides its name."""
-    _, _, *plain, flags = dtype.__reduce__()[2]
-    if type(state) is not tuple or len(state) != 8 or list(state[2:7]) != plain or state[1] not in ("<", ">", "|", "="):
-        raise RefusedPickle(f"refers to a numpy type with fields; allowed: {ALLOWED}")
-    dtype.__setstate__((3, state[1], *plain, flags))
-
-
-def _scalar(dtype, content=b"") -> np.generic:
-    _check_content(content, dtype, ())
-    return np.frombuffer(content, dtype)[0]
-
-
-def _from_buffer(content, dtype, shape, order: str, axes: tuple | None = None) -> np.ndarray:
-    _check_content(content, dtype, shape)
-    if order == "K" and axes is not None:
-        return np.frombuffer(content, dtype).reshape(shape).transpose(axes).copy("K")
-    return np.frombuffer(content, dtype).reshape(shape, order=order).copy(order)
-
-
-def _latin1(text: str, encoding: str = "latin1") -> bytes:
-    if encoding != "latin1":
-        raise RefusedPickle(f"refers to the encoding {_told(encoding)}; allowed: latin1")
-    return text.encode("latin1")
-
-
 def _storage(content: bytes):
-    import torch
-
-    try:
-        storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        raise RefusedPickle(
-            f"refers to {named[1] if named else 'more than numbers'} in a tensor; allowed: {ALLOWED}"
-        ) from None
-    if type(storage) is not torch.storage.TypedStorage:
+    """What ``torch.storage._load_from_bytes`` makes: in a pickle, a storage is a file of torch.save before 1.6."""
+    storage = None
+    if type(content) is bytes and content.startswith(OLD_FORM):
+        file = io.BytesIO(content)
+        storage = _read_old_form(file)
+        _refuse(file.read(), "behind a storage")
+    if not pickled_values.is_storage(storage):
         raise RefusedPickle(f"refers to a {type(storage).__name__} in a tensor; allowed: {ALLOWED}")
     return storage
 
 
-def _tensor(storage, offset: int, size: tuple, stride: tuple, *_):
-    import torch
-
-    if type(storage) is not torch.storage.TypedStorage:
-        raise RefusedPickle(f"refers to a tensor in a {type(storage).__name__}; allowed: {ALLOWED}")
-    sound = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride)
-    if not sound or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
-        raise RefusedPickle(f"refers to a tensor of shape {_told(size)}; allowed: {ALLOWED}")
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    numbers = storage._untyped_storage
-    if math.prod(size) and (last + 1) * storage.dtype.itemsize > numbers.nbytes():  # torch would add what lies behind
-        raise RefusedPickle(f"has {numbers.nbytes()} bytes for a tensor of {storage.dtype} of shape {_told(size)}")
-    return torch.empty(0, dtype=storage.dtype).set_(numbers, offset, size, stride)
-
-
-def _size(numbers: tuple):
-    import torch
-
-    return torch.Size(numbers)
-
-
-def _parameter(tensor, *_):
-    return tensor
+def _ordered_dict(items=()):
+    """A plain dict; Python 2 gives the items in the call."""
+    if type(items) not in (list, tuple) or not all(type(item) is list and len(item) == 2 for item in items):
+        raise RefusedPickle(f"calls OrderedDict as no pickle of results does; allowed: {ALLOWED}")
+    _are_keys([key for key, _ in items])
+    return dict(items)
 
 
 MAKERS = {
-    ("numpy", "dtype"): _dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _empty_array,
-    ("numpy.core.multiarray", "scalar"): _scalar,
-    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
-    ("_codecs", "encode"): _latin1,
-    ("torch", "Size"): _size,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("collections", "OrderedDict"): _ordered_dict,
+    ("numpy", "dtype"): pickled_values.dtype_of,
+    ("numpy.core.multiarray", "_reconstruct"): pickled_values.empty_array,
+    ("numpy.core.multiarray", "scalar"): pickled_values.scalar,
+    ("numpy.core.numeric", "_frombuffer"): pickled_values.from_buffer,
+    ("_codecs", "encode"): pickled_values.latin1,
+    ("torch", "Size"): pickled_values.size_of,
+    ("torch._utils", "_rebuild_tensor"): pickled_values.tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): pickled_values.tensor,
+    ("torch._utils", "_rebuild_tensor_v3"): pickled_values.typed_tensor,
+    ("torch._utils", "_rebuild_parameter"): pickled_values.parameter,
     ("torch.storage", "_load_from_bytes"): _storage,
 }
