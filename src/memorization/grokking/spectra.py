@@ -4,11 +4,12 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import linear_sum_assignment
 
 from memorization.grokking.dmd import Modes, dmd, pairs, spectral_distance
 from memorization.grokking.fingerprint import center
-from memorization.grokking.permutation import label_permutation_test, swap_test
 from memorization.grokking.surrogates import KINDS, surrogate
+from memorization.permutation import flipped_sums, label_permutation_test
 from memorization.provenance import generator
 
 FINGERPRINT = "fingerprint"  # what the data themselves are called beside the kinds of surrogates
@@ -141,7 +142,7 @@ def swap_tests(spectra: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame: ``condition_a``, ``condition_b``, ``seed``, and what ``permutation.swap_test`` says.
+    DataFrame: ``condition_a``, ``condition_b``, ``seed``, and what ``swap_test`` says.
     """
     own = spectra[spectra["data"] == FINGERPRINT]
     values = {key: (run["real"] + 1j * run["imag"]).to_numpy() for key, run in own.groupby(["condition", "seed"])}
@@ -152,6 +153,36 @@ def swap_tests(spectra: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
             about = {"condition_a": one, "condition_b": other, "seed": seed}
             rows.append(about | swap_test(values[one, seed], values[other, seed], rng))
     return pd.DataFrame(rows, columns=["condition_a", "condition_b", "seed", "difference", "p", "smallest_p", "units"])
+
+
+def swap_test(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> dict:
+    """How one spectrum's moduli lie above another's, against swaps of matched eigenvalues. Descriptive only.
+
+    Eigenvalues of one decomposition are not independent, so its p is no error rate. Matched by the least total
+    distance, conjugates go together: a pair and what it is matched to are swapped as one.
+
+    Parameters
+    ----------
+    a, b : eigenvalues
+
+    Returns
+    -------
+    ``difference``, the mean of |a| - |b| over matched eigenvalues; ``p``, two-sided, the share of swaps whose
+    difference is as large (``permutation.flipped_sums``); ``smallest_p``; ``units``, the groups that are swapped.
+    """
+    rows, columns = linear_sum_assignment(np.abs(np.subtract.outer(a, b)))
+    a, b = a[rows], b[columns]
+    unit = np.arange(len(a))
+    for values in (a, b):
+        for i, value in enumerate(values):
+            partner = int(np.abs(values - value.conj()).argmin())
+            if values[partner] == value.conj():
+                unit[unit == unit[partner]] = unit[i]
+    differences = np.array([(np.abs(a) - np.abs(b))[unit == each].sum() for each in np.unique(unit)]) / len(a)
+    sums, smallest = flipped_sums(differences, rng)
+    observed = differences.sum()
+    p = (np.abs(sums) >= abs(observed) - 1e-12).mean()
+    return {"difference": observed, "p": float(p), "smallest_p": smallest, "units": len(differences)}
 
 
 def _rows(modes: Modes, data: str, draw: int) -> pd.DataFrame:
