@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from memorization import permutation
 from memorization.grokking.dynamics.dmd import dmd_eigenvalues, spectral_distance
 from memorization.grokking.dynamics.fingerprint import center
 from memorization.grokking.dynamics.spectra import (
@@ -10,6 +11,7 @@ from memorization.grokking.dynamics.spectra import (
     distance_tests,
     run_distances,
     spectrum,
+    swap_test,
     swap_tests,
 )
 from memorization.grokking.dynamics.surrogates import KINDS
@@ -126,3 +128,35 @@ def test_swaps_are_of_runs_of_one_seed(spectra):
     assert table["seed"].tolist() == [0, 1, 2]
     assert (table["difference"] > 0.02).all()
     assert ((table["p"] >= table["smallest_p"]) & (table["p"] <= 1)).all()
+
+
+def test_swaps_keep_conjugate_pairs_together():
+    a = np.array([0.99 * np.exp(0.3j), 0.99 * np.exp(-0.3j), 0.9 + 0j, 0.5 + 0j])
+    b = np.array([0.97 * np.exp(0.3j), 0.97 * np.exp(-0.3j), 0.8 + 0j, 0.6 + 0j])
+    test = swap_test(a, b, np.random.default_rng(0))
+    assert test["units"] == 3
+    assert test["difference"] == pytest.approx((2 * 0.02 + 0.1 - 0.1) / 4)
+    assert test["smallest_p"] == 2 / 8
+    differences = np.array([0.04, 0.1, -0.1]) / 4
+    signs = np.array([[x, y, z] for x in (1, -1) for y in (1, -1) for z in (1, -1)])
+    assert test["p"] == pytest.approx((np.abs(signs @ differences) >= 0.01 - 1e-12).mean())
+
+
+def test_a_pair_that_is_matched_to_two_real_eigenvalues_is_swapped_with_both():
+    a = np.array([0.9 + 0.01j, 0.9 - 0.01j])
+    b = np.array([0.92 + 0j, 0.88 + 0j])
+    assert swap_test(a, b, np.random.default_rng(0))["units"] == 1
+
+
+def test_the_smallest_p_of_drawn_swaps_is_that_of_one_draw(monkeypatch):
+    """The swap of nothing is among them, its opposite, the swap of everything, need not be."""
+    monkeypatch.setattr(permutation, "EXACT", 5)
+    monkeypatch.setattr(permutation, "DRAWS", 7)
+    a, b = np.linspace(0.9, 0.99, 30), np.linspace(0.9, 0.99, 30) - 1e-3
+    test = swap_test(a, b, np.random.default_rng(0))
+    assert test["p"] == test["smallest_p"] == 1 / 8
+
+
+def test_equal_spectra_do_not_differ():
+    a = np.array([0.9, 0.8, 0.7 + 0.1j, 0.7 - 0.1j], complex)
+    assert swap_test(a, a[::-1], np.random.default_rng(0))["p"] == 1

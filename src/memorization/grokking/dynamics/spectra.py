@@ -4,11 +4,12 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import linear_sum_assignment
 
 from memorization.grokking.dynamics.dmd import Modes, dmd, pairs, spectral_distance
 from memorization.grokking.dynamics.fingerprint import center
 from memorization.grokking.dynamics.surrogates import KINDS, surrogate
-from memorization.grokking.permutation import label_permutation_test, swap_test
+from memorization.permutation import flipped_sums, label_permutation_test
 from memorization.provenance import generator
 
 FINGERPRINT = "fingerprint"  # what the data themselves are called beside the kinds of surrogates
@@ -99,7 +100,8 @@ def distance_tests(distances: pd.DataFrame, conditions: list[str]) -> pd.DataFra
     -------
     DataFrame of a row a test: ``data``, ``draw``, ``measure`` (plain or weighted), ``conditions`` (joined by spaces),
     and what ``permutation.label_permutation_test`` says; of the permutations within seeds ``p_within_seeds``,
-    ``smallest_p_within_seeds`` and ``arrangements_within_seeds``.
+    ``smallest_p_within_seeds`` and ``arrangements_within_seeds``, over the seeds that all conditions have (NaN: fewer
+    than two).
     """
     groups = [tuple(conditions), *combinations(conditions, 2)] if len(conditions) > 2 else [tuple(conditions)]
     rows = []
@@ -111,7 +113,7 @@ def distance_tests(distances: pd.DataFrame, conditions: list[str]) -> pd.DataFra
                     continue
                 rng = generator("grokking", "permutation", data, draw, measure, *group)
                 test = label_permutation_test(matrix, labels, rng)
-                blocked = label_permutation_test(matrix, labels, rng, seeds)
+                blocked = _within_seeds(matrix, np.array(labels), np.array(seeds), rng)
                 test |= {f"{name}_within_seeds": blocked[name] for name in ("p", "smallest_p", "arrangements")}
                 about = {"data": data, "draw": draw, "measure": measure, "conditions": " ".join(group)}
                 rows.append(about | test)
@@ -141,7 +143,7 @@ def swap_tests(spectra: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame: ``condition_a``, ``condition_b``, ``seed``, and what ``permutation.swap_test`` says.
+    DataFrame: ``condition_a``, ``condition_b``, ``seed``, and what ``swap_test`` says.
     """
     own = spectra[spectra["data"] == FINGERPRINT]
     values = {key: (run["real"] + 1j * run["imag"]).to_numpy() for key, run in own.groupby(["condition", "seed"])}
@@ -152,6 +154,44 @@ def swap_tests(spectra: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
             about = {"condition_a": one, "condition_b": other, "seed": seed}
             rows.append(about | swap_test(values[one, seed], values[other, seed], rng))
     return pd.DataFrame(rows, columns=["condition_a", "condition_b", "seed", "difference", "p", "smallest_p", "units"])
+
+
+def swap_test(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> dict:
+    """How one spectrum's moduli lie above another's, against swaps of matched eigenvalues. Descriptive only.
+
+    Eigenvalues of one decomposition are not independent, so its p is no error rate. Matched by the least total
+    distance, conjugates go together: a pair and what it is matched to are swapped as one.
+
+    Parameters
+    ----------
+    a, b : eigenvalues
+
+    Returns
+    -------
+    ``difference``, the mean of |a| - |b| over matched eigenvalues; ``p``, two-sided, the share of swaps whose
+    difference is as large (``permutation.flipped_sums``); ``smallest_p``; ``units``, the groups that are swapped.
+    """
+    rows, columns = linear_sum_assignment(np.abs(np.subtract.outer(a, b)))
+    a, b = a[rows], b[columns]
+    unit = np.arange(len(a))
+    for values in (a, b):
+        for i, value in enumerate(values):
+            partner = int(np.abs(values - value.conj()).argmin())
+            if values[partner] == value.conj():
+                unit[unit == unit[partner]] = unit[i]
+    differences = np.array([(np.abs(a) - np.abs(b))[unit == each].sum() for each in np.unique(unit)]) / len(a)
+    sums, smallest = flipped_sums(differences, rng)
+    observed = differences.sum()
+    p = (np.abs(sums) >= abs(observed) - 1e-12).mean()
+    return {"difference": observed, "p": float(p), "smallest_p": smallest, "units": len(differences)}
+
+
+def _within_seeds(matrix: np.ndarray, labels: np.ndarray, seeds: np.ndarray, rng: np.random.Generator) -> dict:
+    shared = [seed for seed in np.unique(seeds) if set(labels[seeds == seed]) == set(labels)]
+    if len(shared) < 2:
+        return {"p": np.nan, "smallest_p": np.nan, "arrangements": 0}
+    runs = np.flatnonzero(np.isin(seeds, shared))
+    return label_permutation_test(matrix[np.ix_(runs, runs)], labels[runs], rng, seeds[runs])
 
 
 def _rows(modes: Modes, data: str, draw: int) -> pd.DataFrame:

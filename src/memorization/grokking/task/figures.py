@@ -1,6 +1,5 @@
 """Figures of training: accuracies, and what perturbations change."""
 
-
 import matplotlib
 import numpy as np
 import pandas as pd

@@ -2,15 +2,17 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from memorization.grokking import permutation
-from memorization.grokking.permutation import (
+from memorization import permutation
+from memorization.permutation import (
     arrangement_count,
     arrangements_of,
     block_arrangement_count,
     block_arrangements_of,
+    flipped_sums,
     label_permutation_test,
-    swap_test,
+    sign_flip_test,
 )
 
 RNG = np.random.default_rng(0)
@@ -119,33 +121,58 @@ def test_a_test_needs_pairs_within_and_across(labels):
         label_permutation_test(distances_of(np.arange(3.0)), list(labels), RNG)
 
 
-def test_swaps_keep_conjugate_pairs_together():
-    a = np.array([0.99 * np.exp(0.3j), 0.99 * np.exp(-0.3j), 0.9 + 0j, 0.5 + 0j])
-    b = np.array([0.97 * np.exp(0.3j), 0.97 * np.exp(-0.3j), 0.8 + 0j, 0.6 + 0j])
-    test = swap_test(a, b, RNG)
-    assert test["units"] == 3
-    assert test["difference"] == pytest.approx((2 * 0.02 + 0.1 - 0.1) / 4)
-    assert test["smallest_p"] == 2 / 8
-    differences = np.array([0.04, 0.1, -0.1]) / 4
-    signs = np.array([[x, y, z] for x in (1, -1) for y in (1, -1) for z in (1, -1)])
-    assert test["p"] == pytest.approx((np.abs(signs @ differences) >= 0.01 - 1e-12).mean())
+@pytest.mark.parametrize("unit", [1, 1e-14, 1e14])
+@pytest.mark.parametrize("n", [2, 5, 14])
+def test_all_flips_of_few_pairs_give_scipy_s_p(n, unit):
+    differences = unit * (np.random.default_rng(n).standard_normal(n) + 0.3)
+    test = sign_flip_test(differences, RNG)
+    theirs = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=2**14)
+    assert test["p"] == pytest.approx(theirs.pvalue, rel=1e-12)
+    assert test["mean"] == pytest.approx(theirs.statistic)
+    assert (test["smallest_p"], test["flips"], test["n"]) == (2 / 2**n, 2**n, n)
 
 
-def test_a_pair_that_is_matched_to_two_real_eigenvalues_is_swapped_with_both():
-    a = np.array([0.9 + 0.01j, 0.9 - 0.01j])
-    b = np.array([0.92 + 0j, 0.88 + 0j])
-    assert swap_test(a, b, RNG)["units"] == 1
+@pytest.mark.parametrize("n", [5, 30])
+def test_differences_of_one_sign_reach_the_smallest_p(n):
+    test = sign_flip_test(np.linspace(1, 2, n), np.random.default_rng(0))
+    assert test["p"] == test["smallest_p"] == {5: 1 / 16, 30: 1 / 10_000}[n]
 
 
-def test_the_smallest_p_of_drawn_swaps_is_that_of_one_draw(monkeypatch):
-    """The swap of nothing is among them, its opposite, the swap of everything, need not be."""
+@pytest.mark.parametrize(
+    ("differences", "p", "smallest_p", "n"),
+    [
+        ([1.0, 2.0, np.nan, 4.0], 1 / 4, 1 / 4, 3),
+        ([1.0, 2.0, 0.0, 4.0], 1 / 4, 1 / 4, 4),  # three have a sign
+        ([0.1, 0.2, -0.3], 1, 1 / 4, 3),  # a sum of 0 but for rounding
+        ([0.0, 0.0], 1, 1, 2),
+        ([2.0], 1, 1, 1),
+        ([np.nan], np.nan, np.nan, 0),
+        ([], np.nan, np.nan, 0),
+    ],
+)
+def test_pairs_without_a_difference_make_no_p_smaller(differences, p, smallest_p, n):
+    test = sign_flip_test(np.array(differences), RNG)
+    np.testing.assert_equal([test["p"], test["smallest_p"], test["n"]], [p, smallest_p, n])
+
+
+def test_drawn_flips_come_near_the_p_of_all(monkeypatch):
+    differences = np.random.default_rng(3).standard_normal(12) + 0.8
+    every = sign_flip_test(differences, RNG)["p"]
     monkeypatch.setattr(permutation, "EXACT", 5)
-    monkeypatch.setattr(permutation, "DRAWS", 7)
-    a, b = np.linspace(0.9, 0.99, 30), np.linspace(0.9, 0.99, 30) - 1e-3
-    test = swap_test(a, b, np.random.default_rng(0))
-    assert test["p"] == test["smallest_p"] == 1 / 8
+    drawn = sign_flip_test(differences, np.random.default_rng(0))
+    assert (drawn["flips"], drawn["smallest_p"]) == (10_000, 1 / 10_000)
+    assert 0.05 < every < 0.5
+    assert drawn["p"] == pytest.approx(every, abs=0.01)
 
 
-def test_equal_spectra_do_not_differ():
-    a = np.array([0.9, 0.8, 0.7 + 0.1j, 0.7 - 0.1j], complex)
-    assert swap_test(a, a[::-1], RNG)["p"] == 1
+def test_flips_that_are_drawn_in_parts_are_those_that_are_drawn_at_once(monkeypatch):
+    differences = np.random.default_rng(0).standard_normal(20)
+    at_once, _ = flipped_sums(differences, np.random.default_rng(1))
+    monkeypatch.setattr(permutation, "SIGNS", 999)
+    np.testing.assert_allclose(flipped_sums(differences, np.random.default_rng(1))[0], at_once, atol=1e-12)
+
+
+def test_differences_that_say_nothing_have_an_even_p():
+    rng = np.random.default_rng(1)
+    values = np.array([sign_flip_test(rng.standard_normal(6), rng)["p"] for _ in range(400)])
+    assert (values <= 0.25).mean() == pytest.approx(0.25, abs=0.05)

@@ -1,4 +1,4 @@
-"""Whether spectra differ between conditions: permutation tests, and the smallest p that they can reach."""
+"""Permutation tests, of labels and of the signs of paired differences, and the smallest p that each can reach."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -6,10 +6,10 @@ from itertools import combinations, permutations, product
 from math import factorial, prod
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-EXACT = 20_000  # arrangements up to which all are looked at
+EXACT = 20_000  # arrangements or flips up to which all are looked at
 DRAWS = 9_999  # of them otherwise
+SIGNS = 10_000_000  # drawn signs that are held at a time: 80 MB
 
 
 def label_permutation_test(
@@ -19,8 +19,8 @@ def label_permutation_test(
 
     The statistic is the mean distance across labels less that within. Labels are permuted over whole runs. Permuting
     them over all runs takes these for exchangeable if labels say nothing. Runs that share something else, such as
-    the initial weights and batches of a seed, are not; they are blocks, and labels are permuted within each. All
-    arrangements are looked at where they are few, ``DRAWS`` random ones otherwise.
+    the data of a seed, are not; they are blocks, and labels are permuted within each. All arrangements are looked at
+    where they are few, ``DRAWS`` random ones otherwise.
 
     Parameters
     ----------
@@ -117,41 +117,48 @@ def block_arrangements_of(labels: np.ndarray, blocks: list[np.ndarray]) -> Itera
         yield arrangement
 
 
-def swap_test(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> dict:
-    """How one spectrum's moduli lie above another's, against swaps of matched eigenvalues. Descriptive only.
+def sign_flip_test(differences: np.ndarray, rng: np.random.Generator) -> dict:
+    """Is the mean of paired differences other than 0?
 
-    Eigenvalues of one decomposition are not independent, so its p is no error rate. Matched by the least total
-    distance, conjugates go together: a pair and what it is matched to are swapped as one.
+    If the two sides of each pair are exchangeable, a difference is as likely to have the other sign: the statistic,
+    the mean, is compared with those under flips of signs. Those of 0 have no sign to flip and make no p smaller.
 
     Parameters
     ----------
-    a, b : eigenvalues
+    differences : (n,), one side of a pair less the other, of pairs that are independent; NaN are left out
 
     Returns
     -------
-    ``difference``, the mean of |a| - |b| over matched eigenvalues; ``p``, two-sided, the share of swaps whose
-    difference is as large, all of them where they are few, otherwise none at all and ``DRAWS`` random ones;
-    ``smallest_p``; ``units``, the groups that are swapped.
+    ``mean``; ``p``, two-sided, the share of flips whose mean is as far from 0; ``smallest_p`` that the test can reach
+    with as many differences other than 0; ``flips`` looked at: all of them where they are few, otherwise ``DRAWS``
+    random ones beside none at all; ``n`` pairs. Without a pair ``mean``, ``p`` and ``smallest_p`` are NaN.
     """
-    rows, columns = linear_sum_assignment(np.abs(np.subtract.outer(a, b)))
-    a, b = a[rows], b[columns]
-    unit = np.arange(len(a))
-    for values in (a, b):
-        for i, value in enumerate(values):
-            partner = int(np.abs(values - value.conj()).argmin())
-            if values[partner] == value.conj():
-                unit[unit == unit[partner]] = unit[i]
-    differences = np.array([(np.abs(a) - np.abs(b))[unit == each].sum() for each in np.unique(unit)]) / len(a)
+    differences = np.asarray(differences, float)
+    differences = differences[~np.isnan(differences)]
+    if not len(differences):
+        return {"mean": np.nan, "p": np.nan, "smallest_p": np.nan, "flips": 0, "n": 0}
+    signed = differences[differences != 0]
+    sums, smallest = flipped_sums(signed, rng)
+    rounding = 1e-12 * np.abs(signed).sum()
+    p = (np.abs(sums) >= abs(signed.sum()) - rounding).mean()
+    mean = float(differences.mean())
+    return {"mean": mean, "p": float(p), "smallest_p": smallest, "flips": len(sums), "n": len(differences)}
+
+
+def flipped_sums(differences: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Sums of differences (n,) under flips of their signs, and the smallest two-sided p that these can give.
+
+    All 2ⁿ flips where they are few: each stands there with its opposite, whose sum is as large, so that p is 2 / 2ⁿ at
+    least. Otherwise none at all and ``DRAWS`` random ones, and 1 / (1 + ``DRAWS``).
+    """
     n = len(differences)
-    if 2**n <= EXACT:  # each stands there with its opposite, whose difference is as large
-        smallest = 2 / 2**n
+    if 2**n <= EXACT:
         signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-    else:
-        smallest = 1 / (1 + DRAWS)
-        signs = np.concatenate([np.ones((1, n)), rng.choice([-1, 1], (DRAWS, n))])
-    observed = differences.sum()
-    p = (np.abs(signs @ differences) >= abs(observed) - 1e-12).mean()
-    return {"difference": observed, "p": float(p), "smallest_p": smallest, "units": n}
+        return signs @ differences, min(1.0, 2 / 2**n)
+    sums = [differences.sum(keepdims=True)]
+    for rows in np.array_split(np.arange(DRAWS), -(-DRAWS * n // SIGNS)):
+        sums.append(rng.choice([-1, 1], (len(rows), n)) @ differences)
+    return np.concatenate(sums), 1 / (1 + DRAWS)
 
 
 def _permuted(labels: np.ndarray, groups: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
