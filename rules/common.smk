@@ -8,8 +8,8 @@ sys.path.insert(0, f"{CHECKOUT}/src")
 
 from snakemake.exceptions import WorkflowError
 
-from memorization.configuration import ConfigurationError, check, export_environment, with_defaults
-from memorization.families import FAMILIES as KINDS
+from memorization.configuration import ConfigurationError, export_environment
+from memorization.families import complete, configured
 from memorization.family import family_of
 from memorization.plan import export_plan, planned_configuration
 from memorization.provenance import canonical, code_digest, rules_digest
@@ -18,16 +18,9 @@ export_environment(CHECKOUT)
 MODULE = workflow.modifier.namespace or ""
 # Whether all of the configuration is this workflow's, which it is not where another Snakefile includes this one.
 ALONE = bool(MODULE) or Path(workflow.main_snakefile).resolve() == (CHECKOUT / "Snakefile").resolve()
-FAMILIES = {}
 try:
-    kinds = {kind.name: kind for kind in KINDS}
-    config = planned_configuration(
-        with_defaults(config, CHECKOUT / "config", kinds), MODULE, workflow.is_main_process
-    )
-    check(config, CHECKOUT / "workflow/schemas", kinds, strict=ALONE)
-    for name, kind in kinds.items():
-        FAMILIES[name] = kind(config[name], others=dict(FAMILIES))
-        FAMILIES[name].check()
+    config = planned_configuration(complete(config, CHECKOUT), MODULE, workflow.is_main_process)
+    FAMILIES = configured(config, CHECKOUT, strict=ALONE)
 except ConfigurationError as error:
     raise WorkflowError(str(error))
 

@@ -1,15 +1,24 @@
-"""Runs the real command line on copies of this checkout."""
+"""Runs Snakemake on this checkout and on copies of it: in this process, forked, or by the command."""
 
 import multiprocessing
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
+from snakemake.api import SnakemakeApi
+from snakemake.settings.enums import Quietness
+from snakemake.settings.enums import RerunTrigger as Trigger
+from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+
 ROOT = Path(__file__).parents[1]
+SMOKE = ROOT / "config/smoke.yaml"
+TRIGGERS = frozenset({Trigger.MTIME, Trigger.INPUT, Trigger.PARAMS, Trigger.SOFTWARE_ENV})  # profiles/default
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["snakemake.cli"])
 
@@ -69,14 +78,54 @@ def ended(process: subprocess.Popen, seconds: float = 240) -> str:
 
 
 def environment() -> dict[str, str]:
-    """This process's, without the package's path: a checkout must find its own."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    """This process's, without the package's path and without a plan: a checkout must find its own."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MEMORIZATION_PLAN")}
 
 
-def planned(*arguments: str, root: Path) -> dict[str, int]:
-    """How many jobs of each rule ``snakemake -n ARGUMENTS`` would run."""
-    stats = re.findall(r"^(\w+)\s+(\d+)$", snakemake("-n", *arguments, root=root), re.MULTILINE)
-    return {rule: int(count) for rule, count in stats if rule != "total"}
+def jobs(
+    folder: Path, *overlays: Path, targets: Iterable[str] = ("all",), config: dict | None = None, stale: bool = False
+) -> list:
+    """The jobs that this checkout's workflow has for targets in a folder, in this process; with ``stale``, those to run.
+
+    Raises
+    ------
+    WorkflowError
+        If the configuration or a target is refused.
+    """
+    before = Path.cwd()
+    try:
+        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, dryrun=True)) as api:
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=1),
+                config_settings=ConfigSettings(configfiles=list(overlays), config=config or {}),
+                snakefile=ROOT / "Snakefile",
+                workdir=folder,
+            )
+            settings = DAGSettings(targets=set(targets), rerun_triggers=TRIGGERS, max_checksum_file_size=10**9)
+            workflow.dag(settings).execute_workflow(executor="dryrun")
+            dag = workflow._workflow.dag
+            return list(dag.needrun_jobs() if stale else dag.jobs)
+    finally:
+        os.chdir(before)
+
+
+def stale(folder: Path, *overlays: Path, targets: Iterable[str] = ("all",), config: dict | None = None) -> Counter:
+    """How many jobs of each rule would run; targets themselves are not counted."""
+    rules = (job.rule for job in jobs(folder, *overlays, targets=targets, config=config, stale=True))
+    return Counter(rule.name for rule in rules if not rule.norun)
+
+
+@cache
+def smoke_jobs() -> list:
+    """All jobs of the smoke study."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [job for job in jobs(Path(folder), SMOKE) if not job.rule.norun]
+
+
+def smoke_job(ending: str, family: str = "") -> object:
+    """The first job of the smoke study whose rule's name begins with a family's and ends so, such as ``_train``."""
+    found = [job for job in smoke_jobs() if job.rule.name.endswith(ending) and job.rule.name.startswith(family)]
+    return min(found, key=lambda job: (job.rule.name, *map(str, job.output)))
 
 
 class Study:
@@ -87,8 +136,3 @@ class Study:
 
     def arguments(self, *targets: str, overlays: tuple[str, ...] = ()) -> list[str]:
         return [*targets, "--configfile", "config/smoke.yaml", *overlays, "--directory", str(self.folder)]
-
-    def planned(self, *overlays: str, targets: tuple[str, ...] = ("all",), root: Path | None = None) -> dict[str, int]:
-        """How many jobs of each rule are stale, targets themselves not counted."""
-        jobs = planned(*self.arguments(*targets, overlays=overlays), root=root or self.root)
-        return {rule: count for rule, count in jobs.items() if rule not in ("all", *targets)}

@@ -8,6 +8,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -137,6 +138,7 @@ def export_environment(checkout: str | Path) -> None:
         os.environ.setdefault(f"MALLOC_{setting}_", str(10**9))
 
 
+@cache
 def _contents(path: Path) -> dict:
     return yaml.safe_load(path.read_text("utf-8"))
 

@@ -44,6 +44,7 @@ def export_plan(
     """
     plan = _plan()
     if is_first:
+        plan.pop("changed", None)  # of a run whose job this process is a part of
         plan.setdefault("config", {})[module_name] = config
         for name, digests in (("rules", rules), ("code", code)):
             plan[name] = plan.get(name, {}) | digests
