@@ -10,7 +10,7 @@ import pandas as pd
 from memorization.files import read_arrays, read_made_by, read_table
 from memorization.grokking.dynamics.dmd import METHODS, dmd_eigenvalues, spectral_distance
 from memorization.grokking.dynamics.fingerprint import CENTRINGS, center, levels, quantile_embedding
-from memorization.grokking.permutation import label_permutation_test
+from memorization.permutation import label_permutation_test
 from memorization.statistics import t_interval
 
 

@@ -16,6 +16,7 @@ from memorization.grokking.dynamics.dmd import (
 
 PAIRS = np.array([0.999 * np.exp(0.05j), 0.9995 * np.exp(0.2j), 0.998 * np.exp(0.6j)])
 KNOWN = np.concatenate([PAIRS, PAIRS.conj(), [0.9999, 0.999, 0.995, 0.98]])
+KNOWN_COMPLEX = np.array([0.9999, 0.999, 0.9995, 0.998, 0.999, 0.99]) * np.exp([0.05j, -0.2j, 0.6j, 1.5j, -3j, 0])
 
 
 def known_system(noise=0.0, steps=3000, channels=19, seed=0):
@@ -27,13 +28,24 @@ def known_system(noise=0.0, steps=3000, channels=19, seed=0):
     return (mixing @ KNOWN[:, None] ** np.arange(steps)).real.T + noise * rng.standard_normal((steps, channels))
 
 
-def error(eigenvalues):
-    assert len(eigenvalues) == len(KNOWN)
-    return spectral_distance(eigenvalues, KNOWN) * len(KNOWN)  # at least the largest error of a matched one
+def complex_system(noise=0.0, steps=3000, channels=19, seed=0):
+    """Six known eigenvalues, no two of them conjugates, seen in 19 channels: (T, 19) complex."""
+    rng = np.random.default_rng(seed)
+    mixing, others = rng.standard_normal((channels, 6, 2)), rng.standard_normal((steps, channels, 2))
+    states = KNOWN_COMPLEX[:, None] ** np.arange(steps)
+    return (mixing @ [1, 1j] @ states).T + noise * others @ [1, 1j]
 
 
-def small_noisy(steps=200, channels=4, seed=1):
-    return known_system(0.05, steps, channels, seed)
+def error(eigenvalues, known=KNOWN):
+    assert len(eigenvalues) == len(known)
+    return spectral_distance(eigenvalues, known) * len(known)  # at least the largest error of a matched one
+
+
+def small_noisy(steps=200, channels=4, seed=1, system=known_system):
+    return system(0.05, steps, channels, seed)
+
+
+real_and_complex = pytest.mark.parametrize("system", [known_system, complex_system])
 
 
 def test_hankel_windows_are_rows():
@@ -58,6 +70,25 @@ def test_runs_are_pooled_and_never_paired_with_each_other():
 def test_a_known_system_is_found(method):
     assert error(dmd_eigenvalues(known_system(), 32, 10, method)) <= 1e-10
     assert error(dmd_eigenvalues(known_system(noise=1e-3), 32, 10, method)) <= 5e-3
+
+
+@pytest.mark.parametrize("shape", [(400, 19, 8), (60, 19, 8), (60, 1, 10)])  # steps, channels, delays
+@pytest.mark.parametrize("method", METHODS)
+def test_a_known_complex_system_is_found(method, shape):
+    steps, channels, n_delays = shape
+    snapshots = complex_system(steps=steps, channels=channels)
+    assert error(dmd_eigenvalues(snapshots, n_delays, 6, method), KNOWN_COMPLEX) <= 1e-9
+    conjugate = dmd_eigenvalues(snapshots.conj(), n_delays, 6, method)
+    assert error(conjugate, KNOWN_COMPLEX.conj()) <= 1e-9
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_real_snapshots_called_complex_have_the_same_spectrum(method):
+    snapshots = small_noisy()
+    one, two = (dmd(*pairs(each, 8), 7, method) for each in (snapshots, snapshots + 0j))
+    np.testing.assert_allclose(spectral_distance(one.eigenvalues, two.eigenvalues), 0, atol=1e-10)
+    np.testing.assert_allclose(np.sort(one.residuals), np.sort(two.residuals), atol=1e-10)
+    np.testing.assert_allclose(np.sort(one.amplitudes), np.sort(two.amplitudes), atol=1e-10)
 
 
 def test_pooled_runs_of_one_system_have_its_spectrum():
@@ -98,16 +129,17 @@ def plain_operators(before, after, rank):
     """The maps of rank k by their definitions, dense: (n, n)."""
     left, sizes, right = np.linalg.svd(before, full_matrices=False)
     lead = left[:, :rank]
-    inverse = right[:rank].T / sizes[:rank] @ lead.T
-    projected = lead @ lead.T @ after @ inverse
+    inverse = right[:rank].conj().T / sizes[:rank] @ lead.conj().T
+    projected = lead @ lead.conj().T @ after @ inverse
     full = after @ np.linalg.pinv(before, rcond=RCOND)
     best = np.linalg.svd(full @ before)[0][:, :rank]
-    return {"projected": projected, "reduced_rank": best @ best.T @ full}
+    return {"projected": projected, "reduced_rank": best @ best.conj().T @ full}
 
 
+@real_and_complex
 @pytest.mark.parametrize("method", ["projected", "reduced_rank"])
-def test_eigenvalues_are_those_of_the_map_by_its_definition(method):
-    before, after = pairs(small_noisy(), 8)
+def test_eigenvalues_are_those_of_the_map_by_its_definition(method, system):
+    before, after = pairs(small_noisy(system=system), 8)
     plain = np.linalg.eigvals(plain_operators(before, after, 5)[method])
     plain = plain[np.argsort(-np.abs(plain))][:5]
     assert spectral_distance(plain, dmd(before, after, 5, method).eigenvalues) * 5 < 1e-10
@@ -147,12 +179,13 @@ def test_below_the_true_rank_the_methods_differ_and_refined_residuals_are_never_
     assert (modes["refined"].residuals < modes["projected"].residuals.max()).all()
 
 
+@real_and_complex
 @pytest.mark.parametrize("seed", range(6))
-def test_a_refined_vector_has_the_least_residual_at_its_ritz_value(seed):
+def test_a_refined_vector_has_the_least_residual_at_its_ritz_value(seed, system):
     """Against every direction of the space: (image - λ basis) by a plain singular value decomposition."""
-    before, after = pairs(small_noisy(seed=seed), 6)
+    before, after = pairs(small_noisy(seed=seed, system=system), 6)
     left, sizes, right = np.linalg.svd(before, full_matrices=False)
-    basis, image = left[:, :5], after @ right[:5].T / sizes[:5]
+    basis, image = left[:, :5], after @ right[:5].conj().T / sizes[:5]
     ritz = dmd(before, after, 5, "projected")
     refined = dmd(before, after, 5, "refined")
     least = [np.linalg.svd(image - value * basis, compute_uv=False)[-1] for value in ritz.eigenvalues]
@@ -160,8 +193,9 @@ def test_a_refined_vector_has_the_least_residual_at_its_ritz_value(seed):
     assert (np.sort(refined.residuals) <= np.sort(least) * (1 + 1e-9)).all()
 
 
-def test_modes_are_eigenvectors_of_unit_length_and_amplitudes_sum_to_one():
-    before, after = pairs(known_system(steps=600), 16)
+@real_and_complex
+def test_modes_are_eigenvectors_of_unit_length_and_amplitudes_sum_to_one(system):
+    before, after = pairs(system(steps=600), 16)
     for method in METHODS:
         modes = dmd(before, after, 10, method)
         np.testing.assert_allclose(np.linalg.norm(modes.vectors, axis=0), 1, atol=1e-10)
@@ -169,20 +203,33 @@ def test_modes_are_eigenvectors_of_unit_length_and_amplitudes_sum_to_one():
         plain = np.linalg.norm(full @ modes.vectors - modes.vectors * modes.eigenvalues, axis=0)
         np.testing.assert_allclose(modes.residuals, plain, atol=1e-6)
         assert modes.amplitudes.sum() == pytest.approx(1)
-        assert (modes.amplitudes > 0).all()
+        courses = np.linalg.pinv(modes.vectors) @ before
+        sizes = np.sqrt((np.abs(courses) ** 2).mean(axis=1))
+        np.testing.assert_allclose(modes.amplitudes, sizes / sizes.sum(), atol=1e-6)
 
 
-def test_leading_singular_vectors_are_those_of_a_full_decomposition():
+@pytest.mark.parametrize("imaginary", [0, 1j])
+def test_leading_singular_vectors_are_those_of_a_full_decomposition(imaginary):
     rng = np.random.default_rng(0)
-    left, right = (np.linalg.qr(rng.standard_normal((size, 60)))[0] for size in (60, 300))
-    matrix = left * np.geomspace(1, 1e-12, 60) @ right.T
+    parts = ((rng.standard_normal((size, 60)), rng.standard_normal((size, 60))) for size in (60, 300))
+    left, right = (np.linalg.qr(real + imaginary * other if imaginary else real)[0] for real, other in parts)
+    matrix = left * np.geomspace(1, 1e-12, 60) @ right.conj().T
     expected = np.linalg.svd(matrix)
-    for given, flipped in ((matrix, False), (matrix.T, True)):
+    for given, flipped in ((matrix, False), (matrix.conj().T, True)):
         u, sizes, v = leading_singular_vectors(given, 20)
         np.testing.assert_allclose(sizes, expected.S[:20], rtol=0, atol=1e-15)
         u, v = (v, u) if flipped else (u, v)
-        np.testing.assert_allclose(np.abs((u * expected.U[:, :20]).sum(axis=0)), 1, atol=1e-7)
+        np.testing.assert_allclose(np.abs((u.conj() * expected.U[:, :20]).sum(axis=0)), 1, atol=1e-7)
         np.testing.assert_allclose(np.linalg.norm(given @ (u if flipped else v), axis=0), sizes, atol=1e-14)
+
+
+@pytest.mark.parametrize("imaginary", [0, 1j])
+def test_singular_vectors_beside_others_of_nearly_their_size_are_found(imaginary):
+    """Which two sweeps from elsewhere would not reach."""
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((60, 80)) + imaginary * rng.standard_normal((60, 80))
+    _, sizes, _ = leading_singular_vectors(matrix, 20)
+    np.testing.assert_allclose(sizes, np.linalg.svd(matrix, compute_uv=False)[:20], rtol=1e-13)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -210,6 +257,16 @@ def test_what_goes_to_zero_at_once_and_stays_has_the_eigenvalue_zero(method):
         (known_system(steps=50), 10, 0, "rank: 0; data of shape"),
         (np.full((50, 3), np.nan), 4, 2, "snapshots: some are not finite"),
         (np.eye(50)[:, -1:], 4, 2, "snapshots: all but the last are 0"),
+        (np.full((50, 3), 1j), 4, 2, "snapshots: they are constant"),
+        (np.full((50, 3), 1j * np.nan), 4, 2, "snapshots: some are not finite"),
+        (
+            known_system(steps=50).astype(object),
+            4,
+            2,
+            "snapshots: of dtype object; allowed are real or complex numbers",
+        ),
+        (known_system(steps=50).astype(str), 4, 2, "snapshots: of dtype <U32; allowed are real or complex numbers"),
+        ([np.eye(9), np.eye(9).astype("M8[s]")], 4, 2, "snapshots: of dtype datetime64"),
     ],
 )
 def test_what_cannot_be_decomposed_is_refused(snapshots, n_delays, rank, message):
@@ -217,6 +274,15 @@ def test_what_cannot_be_decomposed_is_refused(snapshots, n_delays, rank, message
         dmd_eigenvalues(snapshots, n_delays, rank)
     with pytest.raises(ValueError, match="method: 'exact' is unknown; allowed: projected, reduced_rank, refined"):
         dmd_eigenvalues(known_system(steps=50), 4, 2, "exact")
+
+
+@pytest.mark.parametrize("dtype", [object, str])
+def test_windows_that_are_no_numbers_are_refused(dtype):
+    before, after = pairs(small_noisy(), 4)
+    with pytest.raises(ValueError, match="before: of dtype"):
+        dmd(before.astype(dtype), after, 3)
+    with pytest.raises(ValueError, match="after: of dtype"):
+        dmd(before, after.astype(dtype), 3)
 
 
 def test_spectra_are_the_same_each_time():

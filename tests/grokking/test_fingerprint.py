@@ -40,6 +40,30 @@ def test_readings_that_are_no_numbers_are_refused():
         quantile_embedding(np.array([[0.0, -np.inf]]), levels(3))
 
 
+NO_NUMBERS = [np.ones((4, 3), object), np.array([["1.5", "2"]] * 4), np.zeros((4, 3), "M8[s]"), np.zeros((4, 3), "V2")]
+
+
+@pytest.mark.parametrize("values", NO_NUMBERS)
+def test_what_is_of_another_kind_than_numbers_is_refused(values):
+    with pytest.raises(ValueError, match=r"log_probs: of dtype .*; allowed are real numbers$"):
+        quantile_embedding(values, levels(3))
+    with pytest.raises(ValueError, match=r"snapshots: of dtype .*; allowed are real or complex numbers$"):
+        center(values, "none")
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_complex_readings_have_no_order(dtype):
+    with pytest.raises(ValueError, match="log_probs: of dtype complex"):
+        quantile_embedding(np.ones((4, 3), dtype), levels(3))
+
+
+@pytest.mark.parametrize("mode", CENTRINGS)
+def test_both_parts_of_complex_snapshots_are_centred(mode):
+    real, imaginary = np.random.default_rng(0).standard_normal((2, 9, 4))
+    expected = center(real, mode) + 1j * center(imaginary, mode)
+    np.testing.assert_allclose(center(real + 1j * imaginary, mode), expected, atol=1e-14)
+
+
 def test_centring_takes_out_what_it_says_and_no_more():
     snapshots = np.random.default_rng(0).standard_normal((9, 4)) + 5
     centred = {mode: center(snapshots, mode) for mode in CENTRINGS}

@@ -1,15 +1,21 @@
 import numpy as np
 import pytest
 
-from memorization.grokking.dynamics.dmd import dmd, pairs
+from memorization.grokking.dynamics.dmd import dmd, hankel, pairs
 from memorization.grokking.dynamics.residuals import reconstruction_residual, run_residuals, sliding_residuals
 
 T = np.arange(120)
 LINEAR = np.stack([0.99**T * np.cos(0.2 * T), 0.99**T * np.sin(0.2 * T), 0.97**T], axis=1)
+COMPLEX = np.stack([0.99**T * np.exp(0.2j * T), 0.97**T * np.exp(-1.1j * T), 1j * 0.98**T], axis=1)
+real_and_complex = pytest.mark.parametrize("series", [LINEAR, COMPLEX])
 
 
-def test_linear_dynamics_are_told_in_full():
-    assert reconstruction_residual(LINEAR, 4, 3) < 1e-8
+@real_and_complex
+def test_linear_dynamics_are_told_in_full(series):
+    assert reconstruction_residual(series, 4, 3) < 1e-8
+
+
+def test_a_constant_stretch_is_told_in_full():
     assert reconstruction_residual(np.ones((50, 3)), 4, 2) == 0
 
 
@@ -26,9 +32,10 @@ def test_a_mode_that_grows_fast_does_not_hide_the_others():
     assert reconstruction_residual(1e4 ** (t[:, None] - 75.0), 4, 1) < 1e-8  # its plain powers end beyond floats
 
 
-def test_what_is_left_is_what_a_plain_least_squares_fit_of_all_windows_leaves():
+@real_and_complex
+def test_what_is_left_is_what_a_plain_least_squares_fit_of_all_windows_leaves(series):
     rng = np.random.default_rng(0)
-    snapshots = LINEAR + 0.1 * rng.standard_normal(LINEAR.shape)
+    snapshots = series + 0.1 * rng.standard_normal(LINEAR.shape)
     before, after = pairs(snapshots, 4)
     windows = np.concatenate([before, after[:, -1:]], axis=1)
     modes = dmd(before, after, 3)
@@ -43,6 +50,23 @@ def test_what_is_left_is_what_a_plain_least_squares_fit_of_all_windows_leaves():
     expected = np.linalg.norm(design @ amplitudes - windows.ravel()) / np.linalg.norm(windows)
     assert 0.05 < expected < 1
     assert reconstruction_residual(snapshots, 4, 3) == pytest.approx(expected, rel=1e-8)
+
+
+def test_the_size_of_complex_snapshots_is_that_of_both_parts():
+    rng = np.random.default_rng(0)
+    snapshots = COMPLEX + rng.standard_normal((120, 3, 2)) @ [0.1, 0.1j]
+    table, turned = (sliding_residuals(T, each, 40, 20, 4, 2) for each in (snapshots, 1j * snapshots))
+    windows = hankel(snapshots[20:60], 4)
+    size = np.sqrt((windows.real**2 + windows.imag**2).mean())
+    assert table["unexplained"].iloc[1] == pytest.approx(table["residual"].iloc[1] * size)
+    assert (table["residual"] > 0.01).all()
+    np.testing.assert_allclose(turned, table, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [object, str])
+def test_snapshots_that_are_no_numbers_are_refused(dtype):
+    with pytest.raises(ValueError, match=r"snapshots: of dtype .*; allowed are real or complex numbers"):
+        reconstruction_residual(LINEAR.astype(dtype), 4, 3)
 
 
 def test_a_change_of_dynamics_stands_out_where_it_is():

@@ -56,3 +56,10 @@ def test_surrogates_are_the_same_each_time():
         one, two = (surrogate(kind, walk(50), np.random.default_rng(3)) for _ in range(2))
         np.testing.assert_array_equal(one, two)
         assert not np.array_equal(one, surrogate(kind, walk(50), np.random.default_rng(4)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [complex, np.complex64, object, str])
+def test_snapshots_that_are_no_real_numbers_are_refused(kind, dtype):
+    with pytest.raises(ValueError, match=r"snapshots: of dtype .*; allowed are real numbers"):
+        surrogate(kind, walk(20).astype(dtype), np.random.default_rng(0))

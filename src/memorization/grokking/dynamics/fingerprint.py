@@ -7,6 +7,21 @@ import numpy as np
 CENTRINGS = ("per_snapshot_mean", "relative_to_t0", "temporal_mean", "none")
 
 
+def numeric(values: np.ndarray, name: str, complex_too: bool = False) -> np.ndarray:
+    """The values, as they are.
+
+    Raises
+    ------
+    ValueError
+        If they are of another kind than real (or complex) numbers; it calls them by ``name``.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind not in ("biufc" if complex_too else "biuf"):
+        allowed = "real or complex" if complex_too else "real"
+        raise ValueError(f"{name}: of dtype {values.dtype}; allowed are {allowed} numbers")
+    return values
+
+
 def levels(n_quantiles: int) -> np.ndarray:
     """The quantiles of an embedding: evenly spaced from .05 to .95, (n_quantiles,)."""
     return np.linspace(0.05, 0.95, n_quantiles)
@@ -46,9 +61,9 @@ def quantile_embedding(log_probs: np.ndarray, quantiles: np.ndarray) -> np.ndarr
     Raises
     ------
     ValueError
-        If there is no snapshot or the probe is empty, or a reading is not finite.
+        If there is no snapshot or the probe is empty, or a reading is not finite or no real number.
     """
-    log_probs = np.asarray(log_probs, np.float64)
+    log_probs = np.asarray(numeric(log_probs, "log_probs"), np.float64)
     if log_probs.ndim != 2 or 0 in log_probs.shape:
         raise ValueError(
             f"log_probs: shape {log_probs.shape}; it needs (T, n) with a snapshot and an equation at least"
@@ -70,9 +85,15 @@ def center(snapshots: np.ndarray, mode: str) -> np.ndarray:
 
     Returns
     -------
-    (T, q) float64, a new array.
+    (T, q) float64, of complex snapshots complex128; a new array.
+
+    Raises
+    ------
+    ValueError
+        If the mode is unknown, or the snapshots are no numbers.
     """
-    snapshots = np.array(snapshots, np.float64)
+    snapshots = numeric(snapshots, "snapshots", complex_too=True)
+    snapshots = np.array(snapshots, np.complex128 if np.iscomplexobj(snapshots) else np.float64)
     if mode == "per_snapshot_mean":
         return snapshots - snapshots.mean(axis=1, keepdims=True)
     if mode == "relative_to_t0":

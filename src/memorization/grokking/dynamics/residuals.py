@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from memorization.grokking.dynamics.dmd import dmd, hankel, pairs
-from memorization.grokking.dynamics.fingerprint import center
+from memorization.grokking.dynamics.fingerprint import center, numeric
 
 
 def reconstruction_residual(snapshots: np.ndarray, n_delays: int, rank: int) -> float:
@@ -17,14 +17,20 @@ def reconstruction_residual(snapshots: np.ndarray, n_delays: int, rank: int) -> 
 
     Parameters
     ----------
-    snapshots : (T, q)
+    snapshots : (T, q), real or complex
     n_delays, rank : of the decomposition (``projected``)
 
     Returns
     -------
     The Frobenius norm of what is left over that of the windows: from 0, linear dynamics of that rank, to 1. A
     stretch that is constant is told in full: 0. Of one that leaves 0 with its last snapshot nothing is told: 1.
+
+    Raises
+    ------
+    ValueError
+        If the snapshots are no finite numbers, or fewer than the decomposition needs (``dmd.dmd_eigenvalues``).
     """
+    snapshots = numeric(snapshots, "snapshots", complex_too=True)
     if (snapshots == snapshots[0]).all():
         return 0.0
     if not snapshots[:-1].any():
@@ -78,7 +84,7 @@ def sliding_residuals(
     for first in range(0, len(snapshots) - length + 1, stride):
         part = snapshots[first : first + length]
         residual = reconstruction_residual(part, n_delays, rank)
-        size = np.sqrt((hankel(part, n_delays) ** 2).mean())
+        size = np.sqrt((np.abs(hankel(part, n_delays)) ** 2).mean())
         rows.append((steps[first + length - 1], steps[first], residual, residual * size))
     return pd.DataFrame(rows, columns=["step", "first_step", "residual", "unexplained"])
 

@@ -6,6 +6,8 @@ modulus says nothing without what these reach.
 
 import numpy as np
 
+from memorization.grokking.fingerprint import numeric
+
 KINDS = ("phase_randomised", "white_noise")
 
 
@@ -20,12 +22,18 @@ def phase_randomised(snapshots: np.ndarray, rng: np.random.Generator) -> np.ndar
 
     Parameters
     ----------
-    snapshots : (T, q)
+    snapshots : (T, q), real
 
     Returns
     -------
     (T, q) float64.
+
+    Raises
+    ------
+    ValueError
+        If the snapshots are no real numbers.
     """
+    snapshots = numeric(snapshots, "snapshots")
     n = len(snapshots)
     line = np.linspace(snapshots[0], snapshots[-1], n)
     spectrum = np.fft.rfft(snapshots - line, axis=0)
@@ -37,7 +45,14 @@ def phase_randomised(snapshots: np.ndarray, rng: np.random.Generator) -> np.ndar
 
 
 def white_noise(snapshots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Independent snapshots, normal with the means and the covariance of the channels: (T, q) -> (T, q)."""
+    """Independent snapshots, normal with the means and the covariance of the channels: (T, q) real -> (T, q).
+
+    Raises
+    ------
+    ValueError
+        If the snapshots are no real numbers.
+    """
+    snapshots = numeric(snapshots, "snapshots")
     mean = snapshots.mean(axis=0)
     spread = np.linalg.svd(snapshots - mean, full_matrices=False)
     factor = spread.S[:, None] * spread.Vh / np.sqrt(len(snapshots))
