@@ -8,7 +8,6 @@ from memorization.files import (
     read_made_by,
     read_table,
     read_tables,
-    whole,
     write_arrays,
     write_table,
 )

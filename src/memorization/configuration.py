@@ -81,7 +81,7 @@ def check(config: Mapping, schemas: str | Path, families: Iterable[str], strict:
     Raises
     ------
     ConfigurationError
-        One line, such as ``zipf.seeds: 0 is less than the minimum of 1``.
+        One line, such as ``<family>.seeds: 0 is less than the minimum of 1``.
     """
     families, folder = list(families), Path(schemas)
     registry = Registry(retrieve=lambda uri: _resource(folder / uri))

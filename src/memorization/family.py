@@ -18,7 +18,7 @@ class Files:
     ----------
     kind : by which the rules of a family know the pattern of the path
     wildcards : of each file, the values by name
-    family : whose files they are; None for those of the family that asks. The atlas alone asks for others'.
+    family : whose files they are; None for those of the family that asks, as all do but those that compare families
     """
 
     kind: str
@@ -96,7 +96,7 @@ class Family:
     Parameters
     ----------
     section : the family's part of the configuration
-    others : families by name that stand before it in the list of all; the atlas alone looks at them
+    others : families by name that stand before it in the list of all; those that compare families look at them
 
     Attributes
     ----------

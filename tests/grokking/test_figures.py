@@ -4,17 +4,17 @@ import pytest
 import yaml
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from memorization.grokking.drawing import FIGURES
 
 from memorization.configuration import figure_settings
-from memorization.grokking.drawing import FIGURES
+from memorization.grokking.dynamics.figures import distances_figure, eigenvalues_figure, spectrum_figure
+from memorization.grokking.dynamics.spectra import FINGERPRINT, run_distances
 from memorization.grokking.task.figures import (
     accuracy_figure,
     fingerprint_figure,
     perturbation_figure,
     residual_figure,
 )
-from memorization.grokking.dynamics.spectra import FINGERPRINT, run_distances
-from memorization.grokking.dynamics.figures import distances_figure, eigenvalues_figure, spectrum_figure
 from memorization.plotting import save, style
 from memorization.provenance import ROOT
 

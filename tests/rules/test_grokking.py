@@ -4,10 +4,10 @@ import pytest
 from snakemake.exceptions import WorkflowError
 
 from memorization.files import read_arrays, read_made_by, read_table, write_arrays, write_table
-from memorization.grokking.task.equations import equations, probe, split_equations
 from memorization.grokking.dynamics.fingerprint import levels, quantile_embedding
 from memorization.grokking.dynamics.residuals import run_residuals
 from memorization.grokking.dynamics.spectra import distance_tests, run_distances, spectrum
+from memorization.grokking.task.equations import equations, probe, split_equations
 from memorization.provenance import generator
 from memorization.records import RECORD, RUN
 from memorization.training.checkpoints import read_tensors

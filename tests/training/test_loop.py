@@ -1,8 +1,8 @@
 import pytest
 import torch
+from memorization.training.loop import TrainingError, log_spaced_steps, run
 
 from memorization.training.checkpoints import Unfinished
-from memorization.training.loop import TrainingError, log_spaced_steps, run
 
 
 def test_steps_are_run_in_order_with_progress_and_checkpoints(tmp_path, capsys):

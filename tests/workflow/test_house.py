@@ -7,51 +7,146 @@ import sys
 
 import pytest
 import yaml
-from command_line import ROOT, environment
+from command_line import ROOT, environment, smoke_jobs
+from importlinter.application.use_cases import create_report
+from importlinter.application.user_options import UserOptions
+from importlinter.configuration import configure
 
+from memorization.families import FAMILIES
+
+NAMES = [family.name for family in FAMILIES]
 SCRIPTS = sorted((ROOT / "workflow/scripts").rglob("*.py"))
 RULES = sorted((ROOT / "rules").glob("*.smk"))
-FAMILIES = [path.stem for path in RULES if path.stem != "common"]
+TRACKED = subprocess.run(
+    ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+).stdout.split()
+# What is about all families: the list of them, the pages, what `all` and the overlays make, the main job.
+ABOUT_ALL = re.compile(
+    r"src/memorization/families\.py|docs/.*|[^/]*\.md|results/README\.md|CITATION\.cff|Makefile"
+    r"|config/[a-z]+\.yaml|requirements\.lock"
+)
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("family", NAMES)
+def test_a_family_s_name_stands_in_its_own_files_and_in_the_list_alone(family):
+    """Its own are those whose path has its name."""
+    named = re.compile(rf"(?<![A-Za-z]){family}(?![A-Za-z])")
+    law = re.compile("[Zz]ipf_probabilities")  # of the law, not of a family
+    found = []
+    for path in TRACKED:
+        text = (ROOT / path).read_bytes() if (ROOT / path).is_file() else b""
+        if family in path or ABOUT_ALL.fullmatch(path) or path.startswith("config/families/") or b"\0" in text:
+            continue
+        if named.search(law.sub("", text.decode())):
+            found.append(path)
+    assert not found
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_a_family_has_its_places(family):
+    for place in (
+        f"src/memorization/{family}/conditions.py",
+        f"workflow/scripts/{family}",
+        f"config/families/{family}.yaml",
+        f"workflow/schemas/{family}.schema.yaml",
+        f"tests/{family}",
+        f"docs/{family}.md",
+    ):
+        assert (ROOT / place).exists(), place
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.yaml")), ids=lambda path: path.name)
+def test_a_configuration_names_its_schema_for_editors(path):
+    first = path.read_text().splitlines()[0]
+    named = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", first)
+    assert (path.parent / named[1]).is_file()
+    assert path.parent.name != "families" or (path.parent / named[1]).name == f"{path.stem}.schema.yaml"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: f"{path.parent.name} {path.stem}")
 def test_a_script_is_a_shim(script):
     tree = ast.parse(script.read_text())
-    assert len(script.read_text().splitlines()) <= 30
-    assert ast.get_docstring(tree).startswith("Rule ")
+    assert len(script.read_text().splitlines()) <= 35
+    assert re.match("Rules? ", ast.get_docstring(tree))
     logic = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.Try)
     assert not [node for node in ast.walk(tree) if isinstance(node, logic)]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_has_its_five_places(family):
-    for place in (f"workflow/scripts/{family}", f"src/memorization/{family}", f"tests/{family}", f"docs/{family}.md"):
-        assert (ROOT / place).exists(), place
-    assert (ROOT / f"workflow/schemas/{family}.schema.yaml").exists()
-
-
 def rules():
-    text = "".join(path.read_text() for path in RULES)
-    found = re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", text, re.MULTILINE)
-    return [pytest.param(name, body, id=name) for name, body in found if "script:" in body]
+    """Every rule that has a job in the smoke study."""
+    return sorted({job.rule.name: job.rule for job in smoke_jobs()}.values(), key=lambda rule: rule.name)
 
 
-@pytest.mark.parametrize(("name", "body"), rules())
-def test_a_rule_says_all_that_it_needs_and_has_a_test(name, body):
-    for directive in ("output", "params", "log", "benchmark", "threads", "resources", "conda", "message"):
-        assert re.search(rf"^    {directive}:", body, re.MULTILINE), directive
-    assert "code=code_digest(" in body
-    for resource in ("mem_mb=", "runtime="):
-        assert resource in body
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
+def test_a_rule_says_all_that_it_needs_and_has_a_test(rule):
+    assert rule.script
+    assert rule.log
+    assert rule.benchmark
+    assert rule.message
+    assert rule.conda_env
+    assert {"mem_mb", "runtime"} <= rule.resources.keys()
+    assert "code" in rule.params.keys()
     tests = "".join(path.read_text() for path in (ROOT / "tests/rules").glob("test_*.py"))
-    assert f'"{name}"' in tests
-    environment_file = re.search(r'conda:\n\s+"\.\./(.*)"', body).group(1)
-    assert (ROOT / environment_file).exists()
+    assert f'"{rule.name}"' in tests
 
 
-def test_a_script_stands_for_every_rule():
-    named = set(re.findall(r'script:\n\s+"\.\./(.*)"', "".join(path.read_text() for path in RULES)))
-    assert named == {str(path.relative_to(ROOT)) for path in SCRIPTS}
+def test_a_job_that_is_submitted_again_asks_for_more():
+    for job in smoke_jobs():
+        first = dict(job.resources.items())
+        job.attempt = 2
+        job.reset_params_and_resources()
+        try:
+            assert job.resources.mem_mb == 2 * first["mem_mb"], job
+            assert job.resources.runtime == 2 * first["runtime"], job
+        finally:
+            job.attempt = 1
+            job.reset_params_and_resources()
+
+
+def test_every_rule_of_the_stages_has_a_job_in_the_smoke_study_and_every_script_a_rule():
+    text = "".join(path.read_text() for path in RULES)
+    stages = set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
+    assert stages <= {rule.name for rule in rules()}
+    named = {str(path.relative_to(ROOT / "workflow/scripts")) for path in SCRIPTS}
+    in_rules = set(re.findall(r'script:\n\s+"\.\./workflow/scripts/([^{"]*)"', text))
+    in_loops = {job.params.script for job in smoke_jobs() if "script" in job.params.keys()}
+    assert in_rules | in_loops == named
+
+
+def test_path_patterns_stand_in_the_rules_alone():
+    for path in (ROOT / "src").rglob("*.py"):
+        if path.name not in ("commands.py", "audit.py"):  # what is done with results by hand
+            assert not re.search(r'"results/[^"]*\{', path.read_text()), path
+
+
+CONTRACTS = [
+    {
+        "name": "Imports run one way: families, what they share, training, what everyone uses",
+        "type": "layers",
+        "layers": [" | ".join(f"memorization.{name}" for name in NAMES), "memorization.random_sequences"],
+    },
+    {
+        "name": "Families do not know each other",
+        "type": "independence",
+        "modules": [f"memorization.{n}" for n in NAMES],
+    },
+    {
+        "name": "Only scripts use the frame of a job",
+        "type": "forbidden",
+        "source_modules": [f"memorization.{name}" for name in NAMES],
+        "forbidden_modules": ["memorization.job"],
+    },
+]
+
+
+def test_imports_of_families_run_one_way_and_not_into_each_other():
+    configure()
+    options = UserOptions({"root_packages": ["memorization"]}, CONTRACTS)
+    report = create_report(options, cache_dir=None)
+    assert not report.contains_failures, [
+        contract.name for contract, check in report.get_contracts_and_checks() if not check.kept
+    ]
+    assert len(list(report.get_contracts_and_checks())) == len(CONTRACTS)
 
 
 def test_no_key_stands_in_both_profiles():
@@ -62,54 +157,21 @@ def test_no_key_stands_in_both_profiles():
     assert slurm["executor"] == "slurm"
 
 
-def in_a_new_process(code):
+def test_reading_the_workflow_imports_no_torch(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from command_line import jobs; from pathlib import Path\n"
+        f"jobs(Path({str(tmp_path)!r}))\n"
+        "print('torch' in sys.modules, 'memorization.families' in sys.modules)"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    return result.stdout
+    assert result.stdout.splitlines()[-1] == "False True"
 
 
-READ = """
-import sys
-from pathlib import Path
-from snakemake.api import SnakemakeApi
-from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
-with SnakemakeApi(OutputSettings(dryrun=True)) as api:
-    workflow = api.workflow(
-        resource_settings=ResourceSettings(cores=4, resources={resources}),
-        config_settings=ConfigSettings(config={config}),
-        snakefile=Path("Snakefile"),
-        workdir=Path({folder!r}),
-    )
-    workflow.dag(DAGSettings(targets={targets!r})).execute_workflow(executor="dryrun")
-    {then}
-"""
-
-
-def test_reading_the_workflow_imports_no_torch(tmp_path):
-    then = 'print("torch" in sys.modules, "memorization.zipf.conditions" in sys.modules)'
-    code = READ.format(config={}, resources={}, folder=str(tmp_path), targets={"zipf"}, then=then)
-    assert in_a_new_process(code).splitlines()[-1] == "False True"
-
-
-@pytest.mark.parametrize(
-    ("device", "limit", "gpus"),
-    [("auto", {}, 0), ("auto", {"gpu": 4}, 2), ("cpu", {"gpu": 4}, 0), ("cuda", {}, 2), ("cuda", {"gpu": 4}, 2)],
-)
-def test_training_asks_for_its_gpus_where_it_must_have_them(tmp_path, device, limit, gpus):
-    then = """
-    dag = api._workflow_api._workflow.dag
-    (job,) = [job for job in dag.jobs if job.rule.name == "zipf_train"]
-    print(job.resources["gpu"], job.threads, dag.workflow.resource_scopes.is_local("gpu"))
-"""
-    config = {"device": device, "zipf": {"defaults": {"gpus": 2}}}
-    target = "results/zipf/trajectories/small/seed0/step9.npz"
-    code = READ.format(config=config, resources=limit, folder=str(tmp_path), targets={target}, then=then)
-    assert in_a_new_process(code).splitlines()[-1] == f"{gpus} 2 True"
-
-
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("results/*.md")])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,124 +1,141 @@
-"""Only what is stale is made again."""
+"""Only what is stale is made again, in every family."""
 
-import re
 import shutil
+from collections import Counter
+from pathlib import Path
 
-ZIPF_FIGURES = {
-    "zipf_curves_figure": 2, "zipf_comparison_figure": 1, "zipf_switch_figure": 1, "zipf_swap_figure": 1,
-}  # fmt: skip
-BESIDE = {"associative_memory_comparison_figure": 1}  # which shows a model of zipf
-OF_TABLES = BESIDE | {
-    "associative_memory_curves_figure": 2, "associative_memory_heads_figure": 1, "associative_memory_switch_figure": 1,
-}  # fmt: skip
-MEMORY_FIGURES = OF_TABLES | {"associative_memory_attention_figure": 1}
-GROKKING_FIGURES = {"grokking_figure": 5, "grokking_fingerprint_figure": 1}
+import pytest
+import yaml
+from command_line import ROOT, SMOKE, copy_of_checkout, smoke_jobs, snakemake, stale
 
+from memorization.families import FAMILIES, complete, configured
 
-def rewrite(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
+FAMILY = [family.name for family in FAMILIES]
+TRAINED = [name for name in FAMILY if (ROOT / f"rules/{name}.smk").exists()]
+CONFIGURED = configured(complete(yaml.safe_load(SMOKE.read_text())))
 
 
-def overlay(tmp_path, text):
-    path = tmp_path / "overlay.yaml"
-    path.write_text(text)
-    return str(path)
+def rules_of(family: str, *endings: str) -> set[str]:
+    return {
+        job.rule.name
+        for job in smoke_jobs()
+        if job.rule.name.startswith(f"{family}_") and job.rule.name.endswith(endings or ("",))
+    }
+
+
+def seen_by_others(family: str) -> set[str]:
+    """The rules of other families that read this one's files."""
+    return {
+        job.rule.name
+        for job in smoke_jobs()
+        if not job.rule.name.startswith((family, "random_", "following_"))
+        and any(f"/{family}/" in path for path in job.input)
+    }
 
 
 def test_nothing_is_stale_after_a_run(study):
-    assert study.planned() == {}
+    assert stale(study.folder, SMOKE) == {}
 
 
-def test_a_clone_elsewhere_with_touched_files_comments_and_reordered_yaml_makes_nothing_stale(
-    study, checkout, tmp_path
-):
+def test_a_clone_elsewhere_with_touched_files_comments_and_reordered_yaml_makes_nothing_stale(study, checkout):
     for script in (*checkout.rglob("*.py"), *checkout.rglob("*.smk")):
         script.touch()
-    rewrite(checkout / "src/memorization/models/decoder.py", '"""A causal', '"""A very causal')
-    rewrite(
-        checkout / "src/memorization/zipf/training.py",
-        "        loss.backward()",
-        "        # why\n        loss.backward()",
-    )
-    smoke = (checkout / "config/smoke.yaml").read_text().replace("3.0e-4", "0.000300")
-    head, ranks, rest = re.split(r"^(  ranks: .*\n)", smoke, maxsplit=1, flags=re.MULTILINE)
-    (checkout / "config/smoke.yaml").write_text(head.replace("zipf:\n", f"zipf:\n{ranks}") + rest)
-    assert study.planned(root=checkout) == {}
+    for module in (checkout / "src").rglob("*.py"):
+        module.write_text("# why\n" + module.read_text())
+    smoke = yaml.safe_load((checkout / "config/smoke.yaml").read_text())
+    smoke = {section: dict(reversed(keys.items())) for section, keys in reversed(smoke.items())}
+    (checkout / "config/smoke.yaml").write_text(yaml.safe_dump(smoke, sort_keys=False))
+    printed = snakemake("-n", *type(study)(checkout, study.folder).arguments(), root=checkout)
+    assert "Nothing to be done" in printed
 
 
 def test_inputs_that_were_touched_make_nothing_stale(study, tmp_path):
     copy = tmp_path / "smoke"
     shutil.copytree(study.folder, copy)
-    for path in (copy / "results/zipf/sequences").rglob("*.npz"):
-        path.touch()
-    assert type(study)(study.root, copy).planned() == {}
+    for job in smoke_jobs():
+        for path in job.input:
+            (copy / path).touch()
+    assert stale(copy, SMOKE) == {}
 
 
-def test_one_more_seed_trains_that_seed_once_per_condition(study, tmp_path):
-    expected = {"random_sequences": 1, "following_sequences": 3, "zipf_train": 4 + 1 + 2, "zipf_evaluate": 6}
-    expected |= {"zipf_swap": 2, "zipf_table": 5} | ZIPF_FIGURES | BESIDE
-    assert study.planned(overlay(tmp_path, "zipf: {seeds: 3}")) == expected
-    expected = {"random_sequences": 1, "following_sequences": 1, "associative_memory_train": 4}
-    expected |= {"associative_memory_evaluate": 4, "associative_memory_table": 4} | OF_TABLES
-    assert study.planned(overlay(tmp_path, "associative_memory: {seeds: 3}")) == expected
+@pytest.mark.parametrize("family", TRAINED)
+def test_one_more_seed_trains_that_seed_alone(study, family):
+    conditions = CONFIGURED[family].section["conditions"]
+    section = {"conditions": [each | {"seeds": 1 + len(CONFIGURED[family].seeds(each["name"]))} for each in conditions]}
+    planned = stale(study.folder, SMOKE, config={family: section})
+    assert planned[f"{family}_train"] == len(conditions)
+    assert planned[f"{family}_evaluate"] == len(conditions)
+    assert planned[f"{family}_runs_table"] == 1
+    assert planned.keys() <= {"random_sequences", *rules_of(family), *seen_by_others(family)}
 
 
-def test_a_color_draws_the_figures_that_use_it_and_trains_nothing(study, tmp_path):
-    def stale(text):
-        return study.planned(overlay(tmp_path, text))
-
-    assert stale("plotting: {style: {dpi: 100}}") == ZIPF_FIGURES | MEMORY_FIGURES | GROKKING_FIGURES
-    assert stale("plotting: {zipf_curves: {palette: magma}}") == {"zipf_curves_figure": 2}
-    assert stale("plotting: {zipf_comparison: {palette: deep}}") == {"zipf_comparison_figure": 1}
-    assert stale("plotting: {zipf_switch: {step: [1, null]}}") == {"zipf_switch_figure": 1}
-    attention = {"associative_memory_attention_figure": 1}
-    assert stale("plotting: {associative_memory_attention: {palette: viridis}}") == attention
+@pytest.mark.parametrize("family", FAMILY)
+def test_a_figure_s_settings_draw_that_figure_and_nothing_else(study, family):
+    for figure in CONFIGURED[family].figures:
+        changed = {family: {"figures": {figure.name: another(CONFIGURED[family].section["figures"][figure.name])}}}
+        assert stale(study.folder, SMOKE, config=changed) == {f"{family}_{figure.name}_figure": 1}
 
 
-def test_panels_in_another_order_are_drawn_again(study, tmp_path):
-    panels = overlay(tmp_path, "zipf: {panels: [medium, small, large_rope, large_lr]}")
-    assert study.planned(panels) == {"zipf_curves_figure": 2}
+def another(settings: dict) -> dict:
+    """One of the settings of a figure with another value."""
+    if "palette" in settings:
+        return {"palette": {"colorblind": "deep", "mako_r": "cividis"}.get(settings["palette"], "magma")}
+    key = next(key for key, value in settings.items() if isinstance(value, list))
+    return {key: [0.5, 99]}
 
 
-def test_what_is_frozen_at_a_switch_trains_from_the_switch_on_alone(study, tmp_path):
-    smoke = (study.root / "config/smoke.yaml").read_text()
-    changed = overlay(tmp_path, smoke.replace("freeze: all_but_mlp", "freeze: attention"))
-    expected = {"zipf_train": 2, "zipf_evaluate": 2, "zipf_swap": 2, "zipf_table": 5}
-    assert study.planned(changed) == {"zipf_switch_figure": 1, "zipf_swap_figure": 1} | expected
+def test_the_style_draws_all_figures_and_trains_nothing(study):
+    figures = Counter(job.rule.name for job in smoke_jobs() if job.rule.name.endswith("_figure"))
+    assert stale(study.folder, SMOKE, config={"style": {"dpi": 100}}) == figures
 
 
-def test_what_says_how_a_job_runs_makes_nothing_stale(study, tmp_path):
-    how = ["device: cpu", "gpu_share: 2", "progress: {report_seconds: 1, checkpoint_seconds: 1}"]
-    assert study.planned(overlay(tmp_path, "\n".join([*how, "zipf: {defaults: {runtime: 7}}"]))) == {}
+@pytest.mark.parametrize("family", TRAINED)
+def test_what_says_how_a_job_runs_makes_nothing_stale(study, family):
+    how = {"device": "cpu", "gpu_share": 2, "progress": {"report_seconds": 1, "checkpoint_seconds": 1}}
+    requests = {"defaults": {"runtime": 7, "mem_mb": 77}, "outputs": {"runtime": 8, "mem_mb": 88}}
+    assert stale(study.folder, SMOKE, config=how | {family: requests}) == {}
 
 
-def test_what_changes_rounding_trains_again(study, tmp_path):
-    for key in ("precision: bfloat16", "gpus: 2"):
-        assert study.planned(overlay(tmp_path, f"zipf: {{defaults: {{{key}}}}}"))["zipf_train"] == 14
+@pytest.mark.parametrize("family", TRAINED)
+def test_one_number_of_one_condition_trains_that_condition(study, family):
+    first, *others = CONFIGURED[family].section["conditions"]
+    section = {"conditions": [first | {"learning_rate": 0.002}, *others]}
+    planned = stale(study.folder, SMOKE, config={family: section})
+    trained = [job for job in smoke_jobs() if job.rule.name == f"{family}_train"]
+    on = [first["name"], *(each["name"] for each in CONFIGURED[family].section.get("switches", ()))]
+    assert planned[f"{family}_train"] == sum(job.wildcards.condition in on for job in trained)
+    assert not {"random_sequences", "following_sequences", f"{family}_equations"} & planned.keys()
 
 
-def test_one_number_of_one_condition_trains_that_condition(study, tmp_path):
-    smoke = (study.root / "config/smoke.yaml").read_text()
-    changed = overlay(tmp_path, smoke.replace("learning_rate: 3.0e-4", "learning_rate: 2.0e-4"))
-    assert changed
-    expected = {"zipf_train": 2, "zipf_evaluate": 2, "zipf_table": 4, "zipf_curves_figure": 2}
-    assert study.planned(changed) == expected
+@pytest.mark.parametrize("family", TRAINED)
+def test_code_makes_stale_what_runs_it_and_no_more(study, tmp_path_factory, family):
+    """A family's figures, then its conditions' rules: neither touches another family, nor does the first train."""
+    checkout = copy_of_checkout(tmp_path_factory.mktemp("edited"))
+    for module in (checkout / f"src/memorization/{family}").rglob("figures.py"):
+        module.write_text(module.read_text() + "\nEDITED = True\n")
+    printed = snakemake("-n", *type(study)(checkout, study.folder).arguments(), root=checkout)
+    planned = {job.rule.name for job in smoke_jobs() if f"\n{job.rule.name} " in printed}
+    assert planned
+    assert planned <= rules_of(family, "_figure")
 
 
-def test_code_makes_stale_what_runs_it_and_no_more(study, checkout):
-    package = checkout / "src/memorization"
-    rewrite(package / "zipf/figures.py", "zorder=0", "zorder=-1")
-    two = {"zipf_comparison_figure": 1, "zipf_swap_figure": 1}
-    assert study.planned(root=checkout) == two
-    rewrite(package / "associative_memory/model.py", "alpha=self.eta", "alpha=1 * self.eta")
-    trained = {"associative_memory_train": 8, "associative_memory_evaluate": 8, "associative_memory_table": 4}
-    assert study.planned(root=checkout) == two | trained | MEMORY_FIGURES
-    rewrite(package / "random_sequences/measures.py", "nll < LN2", "nll <= LN2")
-    evaluated = {"zipf_evaluate": 12, "zipf_swap": 4, "zipf_table": 5} | ZIPF_FIGURES
-    assert study.planned(root=checkout) == evaluated | trained | MEMORY_FIGURES
-    rewrite(package / "models/decoder.py", "query, key, value = heads", "query, key, value = 1 * heads")
-    planned = study.planned(root=checkout)
-    others = {rule: count for rule, count in planned.items() if not rule.startswith("grokking")}
-    assert others == {"zipf_train": 14} | evaluated | trained | MEMORY_FIGURES
-    assert planned["grokking_train"] == 4  # its transformer is made of the decoder's parts
+def test_code_that_all_trainings_share_trains_all_of_them(study, checkout):
+    frame = checkout / "src/memorization/training/fit.py"
+    frame.write_text(frame.read_text() + "\nEDITED = True\n")
+    printed = snakemake("-n", *type(study)(checkout, study.folder).arguments(), root=checkout)
+    for family in TRAINED:
+        assert f"\n{family}_train " in printed
+    assert "random_sequences " not in printed.partition("Reasons:")[0].partition("job  ")[2]
+
+
+def test_a_parameter_of_an_analysis_trains_nothing(study):
+    """Sections that are no parameter of a training are read by the rules behind it."""
+    for family in TRAINED:
+        params = {key: job.params for job in smoke_jobs() for key in [job.rule.name] if key == f"{family}_train"}
+        assert set(params[f"{family}_train"].keys()) <= {"condition", "evaluation", "fingerprint", "code"}
+
+
+def test_paths_of_all_jobs_stand_apart():
+    made = Counter(path for job in smoke_jobs() for path in job.output)
+    assert set(made.values()) == {1}
+    assert all(Path(path).parts[0] == "results" for path in made)

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from memorization.training.loop import TrainingError
+from memorization.zipf.runs import main, train_run
 from processes import below, is_running, until
 
 from memorization.data.sequences import Batches, following_set, sample_sequences, zipf_probabilities
@@ -18,8 +20,6 @@ from memorization.provenance import generator
 from memorization.training.checkpoints import read_tensors, write_tensors
 from memorization.training.devices import set_up
 from memorization.training.distributed import launch
-from memorization.training.loop import TrainingError
-from memorization.zipf.runs import main, train_run
 from memorization.zipf.training import Transformer
 
 CONDITION = {

@@ -74,7 +74,7 @@ class SequenceFamily(Family):
         return [{"dataset": condition["dataset"], "ending": ending} for ending in endings]
 
     def selection(self, text: str) -> tuple[list[str], list[int]]:
-        """What a file name such as ``zipf_loss_medium_low`` selects, from what stands behind ``zipf_loss``.
+        """What a file name such as ``<family>_loss_medium_low`` selects, from what stands behind ``<family>_loss``.
 
         Returns
         -------

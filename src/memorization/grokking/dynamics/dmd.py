@@ -20,7 +20,7 @@ from scipy.linalg import eigh, qr, svd
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import wasserstein_distance_nd
 
-from memorization.grokking.fingerprint import numeric
+from memorization.grokking.dynamics.fingerprint import numeric
 
 METHODS = ("projected", "reduced_rank", "refined")
 RCOND = 1e-10  # singular values of Z below this share of the largest count as 0 in Z⁺

@@ -6,7 +6,7 @@ modulus says nothing without what these reach.
 
 import numpy as np
 
-from memorization.grokking.fingerprint import numeric
+from memorization.grokking.dynamics.fingerprint import numeric
 
 KINDS = ("phase_randomised", "white_noise")
 
