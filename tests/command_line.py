@@ -85,7 +85,7 @@ def environment() -> dict[str, str]:
 def jobs(
     folder: Path, *overlays: Path, targets: Iterable[str] = ("all",), config: dict | None = None, stale: bool = False
 ) -> list:
-    """The jobs that this checkout's workflow has for targets in a folder, in this process; with ``stale``, those to run.
+    """The jobs that this checkout has for targets in a folder, in this process; with ``stale``, those to run.
 
     Raises
     ------

@@ -2,100 +2,96 @@
 
 import pytest
 import yaml
-from command_line import ROOT, snakemake
-from snakemake.api import SnakemakeApi
+from command_line import ROOT, SMOKE, jobs, snakemake
+from refusals import refusal, smoke
 from snakemake.exceptions import WorkflowError
-from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings
 
-SWITCH = {"name": "late", "model": "small", "kind": "resample", "at": [40], "steps": 60, "freeze": "none"}
-DATA = {"name": "smoke", "count": 80, "length": 12, "exponent": 1.0}
-GROKKING = {"name": "addition_31", "p": 31, "operator": "+", "train_fraction": 0.6, "split": "pairs", "split_seed": 0}
+from memorization.families import FAMILIES, complete, configured
+
+FAMILY = pytest.mark.parametrize("family", [family.name for family in FAMILIES])
+SECTION = pytest.mark.parametrize("family", [name for name in smoke() if "conditions" in smoke()[name]])
 BAD = {
-    "unknown key": ({"zipf": {"sedes": 3}}, "zipf.sedes: unknown key; allowed: comparisons"),
-    "negative K": ({"zipf": {"datasets": [DATA | {"count": -5}]}}, "zipf.datasets[smoke].count: -5"),
-    "negative exponent": ({"zipf": {"datasets": [DATA | {"exponent": -1}]}}, "zipf.datasets[smoke].exponent: -1"),
-    "short sequences": ({"zipf": {"datasets": [DATA | {"length": 6}]}}, "zipf.datasets[smoke].length: 6 bits"),
-    "named twice": ({"zipf": {"models": [{"name": "small"}] * 2}}, "zipf.models: named twice: small"),
-    "unknown positions": ({"zipf": {"defaults": {"positions": "alibi"}}}, "zipf.defaults.positions: 'alibi' is not"),
-    "no seed": ({"zipf": {"seeds": 0}}, "zipf.seeds: 0 is less than the minimum of 1"),
-    "switch after the end": (
-        {"zipf": {"switches": [SWITCH | {"at": [60]}]}},
-        "zipf.switches[late].at: [60]; allowed: ",
-    ),
-    "unknown part": ({"zipf": {"switches": [SWITCH | {"freeze": "ffn"}]}}, "zipf.switches[late].freeze: 'ffn' is not"),
-    "unknown kind": ({"zipf": {"switches": [SWITCH | {"kind": "swap"}]}}, "zipf.switches[late].kind: 'swap' is not"),
-    "too many sets": (
-        {"zipf": {"switches": [SWITCH | {"kind": "forget", "at": list(range(1, 60))}]}},
-        "zipf.datasets[smoke].length: 12 bits cannot tell 4800 sequences in 60 sets of zipf.switches[late] apart",
-    ),
-    "unknown precision": (
-        {"zipf": {"defaults": {"precision": "float16"}}},
-        "zipf.defaults.precision: 'float16' is not allowed; allowed: float32, bfloat16",
-    ),
-    "no GPU": ({"zipf": {"defaults": {"gpus": 0}}}, "zipf.defaults.gpus: 0 is less than the minimum of 1"),
+    "unknown section": ({"zipfs": {}}, "zipfs: unknown section; allowed: "),
+    "unknown device": ({"device": "gpu"}, "device: 'gpu' is not allowed; allowed: auto, cpu, cuda"),
     "no share": ({"gpu_share": 0}, "gpu_share: 0 is less than the minimum of 1"),
-    "a memory on GPUs": (
-        {"associative_memory": {"defaults": {"gpus": 2}}},
-        "associative_memory.defaults.gpus: unknown key; allowed: batch_size, dataset, ",
+    "unknown progress": ({"progress": {"seconds": 1}}, "progress.seconds: unknown key; allowed: checkpoint_seconds"),
+    "unknown family": ({"families": ["zipfs"]}, "families: there is no 'zipfs'; allowed: "),
+    "a section that is a number": ({"style": 3}, "style: 3 is not of type 'object'"),
+    "a size that is no number": (
+        {"style": {"dpi": "1e2"}},
+        "style.dpi: '1e2' is text to YAML, not a number; write 1.0e-3",
     ),
-    "a rough memory": (
-        {"associative_memory": {"models": [{"name": "heads_1", "precision": "bfloat16"}]}},
-        "associative_memory.models[heads_1].precision: unknown key; allowed: batch_size, dataset, ",
+    "quoted by the command line": (
+        {"style": {"dpi": "100"}},
+        "style.dpi: '100' is text: Snakemake hands on nested values",
     ),
-    "no memory": (
-        {"associative_memory": {"defaults": {"memory_size": 0}}},
-        "associative_memory.defaults.memory_size: 0 is less than the minimum of 1",
-    ),
-    "sure": (
-        {"associative_memory": {"defaults": {"epsilon": 0}}},
-        "associative_memory.defaults.epsilon: 0 is less than or equal to the minimum of 0",
-    ),
-    "no such bit": (
-        {"associative_memory": {"attention": {"condition": "heads_2", "bits": [12]}}},
-        "associative_memory.attention.bits: 12; allowed: 1 to 11",
-    ),
-    "rank above what the data has": ({"grokking": {"dmd": {"k_mode": 54}}}, "grokking.dmd.k_mode: 54; 61 snapshots"),
-    "delays longer than the run": (
-        {"grokking": {"dmd": {"n_delays": 61}}},
-        "grokking.dmd.n_delays: 61; the 61 snapshots",
-    ),
-    "empty probe": (
-        {"grokking": {"fingerprint": {"probe_size": 0}}},
-        "grokking.fingerprint.probe_size: 0 is less than",
-    ),
-    "unknown operator": (
-        {"grokking": {"datasets": [GROKKING | {"operator": "%"}]}},
-        "grokking.datasets[addition_31].operator: '%' is not allowed; allowed: +, -, *, /",
-    ),
-    "division where p is not prime": (
-        {"grokking": {"datasets": [GROKKING | {"operator": "/", "p": 33}]}},
-        "grokking.datasets[addition_31].p: 33 is not prime; the operator / allows primes alone",
-    ),
-    "heads": ({"zipf": {"defaults": {"n_heads": 3}}}, "zipf.models[small].d_model: 16 is not divisible by n_heads, 3"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_mistake_is_refused_before_any_job(tmp_path, name):
+def test_a_mistake_is_one_line(name):
     change, message = BAD[name]
+    assert refusal(change).startswith(message)
+
+
+@FAMILY
+def test_an_unknown_key_of_a_family_is_named_with_those_that_are_known(family):
+    assert refusal({family: {"sedes": 3}}).startswith(f"{family}.sedes: unknown key; allowed: ")
+
+
+@FAMILY
+def test_a_missing_key_is_named(family):
+    config = complete(smoke())
+    figure, keys = next(iter(config[family]["figures"].items()))
+    for section, key in ((config[family], "outputs"), (config[family]["figures"], figure), (keys, next(iter(keys)))):
+        kept = section.pop(key)
+        with pytest.raises(ValueError, match=rf"^{family}\.(\w+\.)*{key}: missing$"):
+            configured(config)
+        section[key] = kept
+    configured(config)
+
+
+@SECTION
+def test_mistakes_that_every_family_can_hold(family):
+    assert refusal({family: {"seeds": 0}}) == f"{family}.seeds: 0 is less than the minimum of 1"
+    assert refusal({family: {"seeds": "1"}}).startswith(
+        f"{family}.seeds: '1' is text: Snakemake hands on nested values"
+    )
+    first = smoke()[family]["conditions"][0]
+    assert refusal({family: {"conditions": [first, first]}}) == (
+        f"{family}.conditions: named twice: {first['name']}; names must differ"
+    )
+    assert refusal({family: {"conditions": [first | {"name": "Ä"}]}}).endswith(
+        "'Ä'; allowed: small letters and digits, a letter first, words joined by _"
+    )
+    assert refusal({family: {"conditions": [first | {"steps": 0}]}}).startswith(
+        f"{family}.conditions[{first['name']}].steps: 0 is less than the minimum of 1"
+    )
+    assert refusal({family: {"conditions": [first | {"dataset": "none"}]}}).startswith(
+        f"{family}.conditions[{first['name']}].dataset: there is no 'none'; allowed: "
+    )
+    assert refusal({family: {"defaults": {"mem_mb": 0}}}).startswith(f"{family}.defaults.mem_mb: 0 is less than")
+
+
+@FAMILY
+def test_limits_of_axes_rise(family):
+    for name, keys in complete({})[family]["figures"].items():
+        for key, value in keys.items():
+            if isinstance(value, list):
+                message = refusal({family: {"figures": {name: {key: [2, 1]}}}})
+                assert message == f"{family}.figures.{name}.{key}: [2, 1]; allowed: [low, high] with low below high"
+
+
+def test_the_workflow_refuses_before_any_job_and_leaves_nothing(tmp_path):
     overlay, folder = tmp_path / "overlay.yaml", tmp_path / "run"
-    overlay.write_text(yaml.safe_dump(change))
-    with SnakemakeApi(OutputSettings()) as api:
-        workflow = api.workflow(
-            resource_settings=ResourceSettings(cores=1),
-            config_settings=ConfigSettings(configfiles=[ROOT / "config/smoke.yaml", overlay]),
-            snakefile=ROOT / "Snakefile",
-            workdir=folder,
-        )
-        with pytest.raises(WorkflowError) as error:
-            workflow.dag()
-    line = str(error.value).splitlines()[0]
-    assert line.startswith(message), line
+    overlay.write_text(yaml.safe_dump({"device": "gpu"}))
+    with pytest.raises(WorkflowError, match="^device: 'gpu' is not allowed"):
+        jobs(folder, SMOKE, overlay)
     assert not [path for path in folder.rglob("*") if path.is_file() and ".snakemake" not in path.parts]
 
 
 def test_the_command_line_says_it_in_one_line_and_fails(tmp_path):
-    arguments = ["zipf", "--cores", "1", "--config", "device=gpu", "--directory", str(tmp_path / "run")]
+    arguments = ["all", "--cores", "1", "--config", "device=gpu", "--directory", str(tmp_path / "run")]
     printed = snakemake(*arguments, root=ROOT, check=False)
     assert printed.endswith("exit 1")
     assert printed.count("device: 'gpu' is not allowed; allowed: auto, cpu, cuda") == 1
@@ -103,31 +99,11 @@ def test_the_command_line_says_it_in_one_line_and_fails(tmp_path):
     assert not (tmp_path / "run/results").exists()
 
 
-@pytest.mark.parametrize(
-    ("target", "config", "message"),
-    [
-        (
-            "results/figures/zipf_loss_mediun.pdf",
-            {},
-            "there is no 'mediun'; allowed: small, medium, large_rope, large_lr",
-        ),
-        (
-            "results/figures/associative_memory_comparison.pdf",
-            {"associative_memory": {"comparison": {"zipf": "matched"}}},
-            "associative_memory.comparison.zipf: there is no 'matched'; allowed: small, medium, ",
-        ),
-        (
-            "results/figures/associative_memory_comparison.pdf",
-            {"zipf": {"datasets": [DATA | {"exponent": 1.5}]}},
-            "heads_1 is on other sequences than small of zipf; allowed: conditions on {",
-        ),
-    ],
-)
-def test_a_figure_of_what_is_not_there_is_refused_with_what_there_is(tmp_path, target, config, message):
-    overlay = tmp_path / "overlay.yaml"
-    overlay.write_text(yaml.safe_dump(config))
-    arguments = [target, "--cores", "1", "--configfile", "config/smoke.yaml", str(overlay)]
-    printed = snakemake(*arguments, "--directory", str(tmp_path / "run"), root=ROOT, check=False)
-    assert printed.endswith("exit 1")
-    assert message in printed
-    assert not (tmp_path / "run/results").exists()
+@SECTION
+def test_the_command_line_s_nested_values_are_text_and_that_is_said(tmp_path, family):
+    arguments = ["all", "--cores", "1", "--config", f"{family}={{seeds: 1}}", "--directory", str(tmp_path / "run")]
+    printed = snakemake("-n", *arguments, root=ROOT, check=False)
+    assert (
+        f"{family}.seeds: '1' is text: Snakemake hands on nested values of --config as text; write them into a file"
+        in printed
+    )

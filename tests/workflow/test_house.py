@@ -85,7 +85,7 @@ def test_a_rule_says_all_that_it_needs_and_has_a_test(rule):
     assert rule.message
     assert rule.conda_env
     assert {"mem_mb", "runtime"} <= rule.resources.keys()
-    assert "code" in rule.params.keys()
+    assert hasattr(rule.params, "code")
     tests = "".join(path.read_text() for path in (ROOT / "tests/rules").glob("test_*.py"))
     assert f'"{rule.name}"' in tests
 
@@ -109,7 +109,7 @@ def test_every_rule_of_the_stages_has_a_job_in_the_smoke_study_and_every_script_
     assert stages <= {rule.name for rule in rules()}
     named = {str(path.relative_to(ROOT / "workflow/scripts")) for path in SCRIPTS}
     in_rules = set(re.findall(r'script:\n\s+"\.\./workflow/scripts/([^{"]*)"', text))
-    in_loops = {job.params.script for job in smoke_jobs() if "script" in job.params.keys()}
+    in_loops = {job.params.script for job in smoke_jobs() if hasattr(job.params, "script")}
     assert in_rules | in_loops == named
 
 

@@ -65,7 +65,7 @@ def test_a_result_says_what_made_it(study, job):
         assert made_by["rule"] == job.rule.name
         assert made_by["wildcards"] == dict(job.wildcards.items())
         assert made_by["code"] == job.params.code
-        direct = job.input[name] if name in job.input.keys() and job.rule.name.endswith("_runs_table") else job.input
+        direct = job.input[name] if hasattr(job.input, name) and job.rule.name.endswith("_runs_table") else job.input
         assert made_by["made_from"].keys() == {*direct}
         for noted in (*made_by["made_from"].values(), *made_by["made_from_earlier"].values()):
             assert re.fullmatch("[0-9a-f]{64}", noted["sha256"] if isinstance(noted, dict) else noted)
