@@ -254,4 +254,5 @@ def _get(mapping, key: str, path: Path | str):
 
 
 def sequences_of(path: Path) -> Path:
+    """The second file of the pair whose first is ``path``."""
     return path.with_name(path.stem + SEQUENCES)
