@@ -146,6 +146,41 @@ def read_made_by(path: str | Path) -> dict:
         return _made_by(path, header.get("__metadata__", {}).get("made_by"))
 
 
+def noted_inputs(result: str | Path, beginning: str, results: str | Path) -> list[Path]:
+    """The files that a result was made of, looked for in a folder and compared with the digests that it notes.
+
+    Parameters
+    ----------
+    result : a file that says what made it
+    beginning : of the paths, in the folder results, of those that are wanted, such as "zipf/sequences/"
+    results : the folder results that ``result`` is of, wherever it lies now
+
+    Raises
+    ------
+    FileNotFoundError
+        If one is not there.
+    ValueError
+        If one is another than it was, or the result notes none.
+    """
+    made_by = read_made_by(result)
+    noted = {(path, of.get("sha256", "")) for path, of in made_by.get("made_from", {}).items()}
+    noted |= set(made_by.get("made_from_earlier", {}).items())
+    inputs = set()
+    for noted_path, digest in sorted(noted):
+        _, wanted, rest = f"/{noted_path}".rpartition(f"/{beginning}")
+        if not wanted:
+            continue
+        path = Path(results) / f"{beginning}{rest}"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; {result} was made of it")
+        if read_made_by(path).get("sha256") != digest:
+            raise ValueError(f"{result}: made of another {path} than is there now; make it again")
+        inputs.add(path)
+    if not inputs:
+        raise ValueError(f"{result}: does not say that it was made of {beginning}…")
+    return sorted(inputs)
+
+
 def to_json(value: dict) -> str:
     return json.dumps(value, sort_keys=True)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memorization.files import read_arrays, read_made_by, read_table
+from memorization.files import noted_inputs, read_arrays, read_made_by, read_table
 from memorization.grokking.dynamics.figures import eigenvalues_figure
 from memorization.grokking.dynamics.fingerprint import embed
 from memorization.grokking.dynamics.spectra import FINGERPRINT
@@ -44,29 +44,24 @@ def export_fingerprints(run: str, folder: Path, results: Path = Path("results"))
     Raises
     ------
     FileNotFoundError
-        If there is no such run, or its spectrum was not made.
+        If the run's spectrum or its trajectory is not there.
     FileExistsError
         If the folder holds something already.
     ValueError
-        If the spectrum was made of another trajectory.
+        If the spectrum was made of another trajectory, or by an earlier version.
     """
-    trajectory_file, spectrum_file = (
-        results / f"grokking/{stage}/{run}.{ending}"
-        for stage, ending in (("trajectories", "npz"), ("spectra", "parquet"))
-    )
-    for path in (trajectory_file, spectrum_file):
-        if not path.is_file():
-            made = sorted((results / "grokking/spectra").glob("*/*.parquet"))
-            there = ", ".join(f"{each.parent.name}/{each.stem}" for each in made)
-            raise FileNotFoundError(f"{path}: no such file; runs with a spectrum: {there or 'none'}")
+    spectrum_file = results / f"grokking/spectra/{run}.parquet"
+    if not spectrum_file.is_file():
+        made = sorted((results / "grokking/spectra").glob("*/*.parquet"))
+        there = ", ".join(f"{each.parent.name}/{each.stem}" for each in made)
+        raise FileNotFoundError(f"{spectrum_file}: no such file; runs with a spectrum: {there or 'none'}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder}: not an empty folder")
+    (trajectory_file,) = noted_inputs(spectrum_file, f"grokking/trajectories/{run}.npz", results)
     made_by, spectra = read_made_by(spectrum_file), read_table(str(spectrum_file))
-    of_trajectory = read_made_by(trajectory_file)
-    (noted,) = made_by["made_from"].values()
-    if of_trajectory["sha256"] != noted["sha256"]:
-        raise ValueError(f"{trajectory_file}: {spectrum_file} was made of another; make them again")
-    trajectory, embedding = read_arrays(str(trajectory_file)), made_by["params"]["embedding"]
+    trajectory, embedding = read_arrays(str(trajectory_file)), made_by["params"].get("embedding")
+    if embedding is None:
+        raise ValueError(f"{spectrum_file}: made by an earlier version of this workflow; make it again")
     recorded_steps, _, snapshots = embed(trajectory, embedding)
     own = spectra[spectra["data"] == FINGERPRINT]
     eigenvalues = (own["real"] + 1j * own["imag"]).to_numpy()

@@ -1,24 +1,34 @@
 """Commands of the family: results in the form of the older research scripts, read and written."""
 
 import argparse
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
 
 from memorization.data.sequences import read_sets
-from memorization.files import read_made_by, read_table, write_table
+from memorization.files import DamagedFile, noted_inputs, read_made_by, read_table, write_table
 from memorization.provenance import code_digest
 from memorization.random_sequences.measures import sequence_records
 from memorization.zipf.conditions import ARMS
-from memorization.zipf.older_results import ResultsError, pairs, read_results, write_results
+from memorization.zipf.older_results import (
+    EARLIER_NAMES,
+    ResultsError,
+    pairs,
+    read_results,
+    sequences_of,
+    write_results,
+)
+
+COMMAND = "import-results"
 
 
 def add(subparsers: argparse._SubParsersAction) -> None:
     """Register the commands of the family."""
     results = {"type": Path, "default": Path("results")}
     parser = subparsers.add_parser(
-        "import-results",
+        COMMAND,
         help="read pickles of the older zipf scripts into tables",
         description="Read every pair DIR/<name>.pkl, DIR/<name>_sequences.pkl, subfolders too, into "
         "TO/zipf_by_sequence.parquet and TO/zipf_records.parquet. Nothing in the pickles is run; no GPU is needed.",
@@ -46,19 +56,45 @@ def import_results(folder: Path, to: Path) -> None:
     Raises
     ------
     ResultsError, RefusedPickle
-        Nothing is written then.
+        If a pair cannot be read, a run stands in two of them, or a table would take the place of another that no
+        import made. Nothing is written then.
     """
-    paths = pairs(folder)
-    tables = [read_results(path, str(path.relative_to(folder).with_suffix(""))) for path in paths]
-    table = pd.concat(tables, ignore_index=True)
-    scored = pd.concat(map(_scored, tables))
-    records = [sequence_records(rows, "zipf", ARMS[model]) for model, rows in scored.groupby("model")]
-    read = {str(path): sha256(path.read_bytes()).hexdigest() for path in paths}
-    made_by = {"command": "import-results", "code": code_digest(__file__), "read": read}
+    targets = [to / "zipf_by_sequence.parquet", to / "zipf_records.parquet"]
+    _check_free(to, targets)
+    tables = {path: read_results(path, str(path.relative_to(folder).with_suffix(""))) for path in pairs(folder)}
+    _check_runs(tables)
+    table = pd.concat(tables.values(), ignore_index=True)
+    scored = pd.concat(map(_scored, tables.values()))
+    records = [sequence_records(rows, "zipf", ARMS[name]) for name, rows in scored.groupby("architecture")]
+    read = {str(file): sha256(file.read_bytes()).hexdigest() for path in tables for file in (path, sequences_of(path))}
+    made_by = {"command": COMMAND, "code": code_digest(__file__), "read": read}
     to.mkdir(parents=True, exist_ok=True)
-    write_table(str(to / "zipf_by_sequence.parquet"), table, made_by)
-    write_table(str(to / "zipf_records.parquet"), pd.concat(records, ignore_index=True), made_by)
-    print(f"{len(paths)} runs, {len(table)} rows: {to / 'zipf_by_sequence.parquet'}, {to / 'zipf_records.parquet'}")
+    for target, content in zip(targets, (table, pd.concat(records, ignore_index=True)), strict=True):
+        write_table(str(target), content, made_by)
+    print(f"{len(tables)} runs, {len(table)} rows: {', '.join(map(str, targets))}")
+
+
+def _check_free(to: Path, targets: Iterable[Path]) -> None:
+    """Refuse to write where rules write, or over what no import made."""
+    if to.resolve().parts[-2:] == ("results", "tables"):
+        raise ResultsError(f"--to: {to}: the workflow's own tables are made there; allowed: another folder")
+    for path in filter(Path.exists, targets):
+        try:
+            command = read_made_by(path).get("command")
+        except DamagedFile:
+            command = None
+        if command != COMMAND:
+            raise ResultsError(f"{path}: is there and not made by {COMMAND}; allowed for --to: another folder")
+
+
+def _check_runs(tables: Mapping[Path, pd.DataFrame]) -> None:
+    """Refuse a run, by condition and seed, that is in two of the pairs."""
+    paths = {}
+    for path, table in tables.items():
+        condition, seed = table["condition"].iloc[0], table["seed"].iloc[0]
+        other = paths.setdefault((condition, seed), path)
+        if other != path:
+            raise ResultsError(f"{other}, {path}: both are of {condition}, seed {seed}; allowed: each run once")
 
 
 def _scored(table: pd.DataFrame) -> pd.DataFrame:
@@ -74,20 +110,21 @@ def export_results(name: str, folder: Path, results: Path) -> None:
     Raises
     ------
     ResultsError
-        If there is no such run.
+        If there is no such run, or the pair is there already.
+    FileNotFoundError, ValueError
+        If the run's sequences are not there, or others than those that it was evaluated with.
     """
-    path = results / "zipf/evaluations" / name / "by_sequence.parquet"
+    evaluations = results / "zipf/evaluations"
+    path = evaluations / name / "by_sequence.parquet"
     if not path.is_file():
-        there = sorted(
-            str(each.parent.relative_to(results / "zipf/evaluations"))
-            for each in path.parents[2].glob("*/*/by_sequence.parquet")
-        )
+        there = sorted(str(each.parent.relative_to(evaluations)) for each in evaluations.glob(f"*/*/{path.name}"))
         raise ResultsError(f"{path}: no such file; runs that are there: {', '.join(there) or 'none'}")
-    made_from = read_made_by(path)["made_from"]
-    of_sets = sorted((each for each in made_from if "/sequences/" in each), key=lambda each: (len(each), each))
-    table, (sets, _) = read_table(str(path)), read_sets(results.parent / each for each in of_sets)
-    dataset = made_from[of_sets[0]]["params"]["dataset"]
-    starts = table.groupby("set")["switch_start_step"].first()
     target = folder / f"{name.replace('/', '_')}.pkl"
+    for each in filter(Path.exists, (target, sequences_of(target))):
+        raise ResultsError(f"{each}: is there already; allowed: a folder without it")
+    of_sets = sorted(noted_inputs(path, "zipf/sequences/", results), key=lambda each: (len(each.name), each.name))
+    table, (sets, _) = read_table(str(path)).rename(columns=EARLIER_NAMES), read_sets(map(str, of_sets))
+    dataset = read_made_by(of_sets[0])["params"]["dataset"]
+    starts = table.groupby("set")["switch_start_step"].first()
     write_results(target, table, sets, starts, dataset["exponent"])
     print(f"{len(table)} rows: {target}")
