@@ -104,7 +104,7 @@ def jobs(
             settings = DAGSettings(targets=set(targets), rerun_triggers=TRIGGERS, max_checksum_file_size=10**9)
             workflow.dag(settings).execute_workflow(executor="dryrun")
             dag = workflow._workflow.dag
-            return list(dag.needrun_jobs() if stale else dag.jobs)
+            return list(dag.needrun_jobs(exclude_finished=False) if stale else dag.jobs)
     finally:
         os.chdir(before)
 

@@ -1,11 +1,8 @@
 """How all figures look, and how they are written."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from xml.etree import ElementTree
 
 import matplotlib
 import pandas as pd
@@ -13,9 +10,8 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
-from memorization.files import DamagedFile, ForeignFile, atomic_write, refusing_damage
+from memorization.files import atomic_write
 from memorization.statistics import over_seeds
 
 CHANCE = {"color": "0.35", "linestyle": ":", "linewidth": 1.0, "zorder": 1}
@@ -93,33 +89,3 @@ def save(figure: Figure, paths: Mapping[str, str], plotting: dict, made_by: dict
         with atomic_write(path) as part, style(plotting):
             figure.savefig(part, format=ext, metadata=metadata[ext])
         figure.set_layout_engine("none")  # as the first format has laid it out, which takes half of the time
-
-
-def read_figure_made_by(path: str | Path) -> dict:
-    """What made a figure that ``save`` wrote: from the metadata of a pdf, a png or an svg.
-
-    Raises
-    ------
-    ForeignFile
-        If it does not say.
-    DamagedFile
-        If it cannot be read.
-    """
-    path = Path(path)
-    with refusing_damage(path):
-        if path.suffix == ".png":
-            with Image.open(path) as image:
-                image.load()
-                text = image.text.get("Description")
-        elif path.suffix == ".svg":
-            found = ElementTree.parse(path).find(".//{http://purl.org/dc/elements/1.1/}description")
-            text = None if found is None else found.text
-        else:
-            content = path.read_bytes()
-            if not content.startswith(b"%PDF") or not content.rstrip().endswith(b"%%EOF"):
-                raise DamagedFile(path, "not a whole pdf")
-            found = re.search(rb"/Keywords \((.*?)(?<!\\)\)", content, re.DOTALL)
-            text = None if found is None else re.sub(r"\\(.)", r"\1", found[1].decode("latin-1"))
-    if text is None:
-        raise ForeignFile(path)
-    return json.loads(text)

@@ -85,7 +85,7 @@ def test_limits_of_axes_rise(family):
 def test_the_workflow_refuses_before_any_job_and_leaves_nothing(tmp_path):
     overlay, folder = tmp_path / "overlay.yaml", tmp_path / "run"
     overlay.write_text(yaml.safe_dump({"device": "gpu"}))
-    with pytest.raises(WorkflowError, match="^device: 'gpu' is not allowed"):
+    with pytest.raises(WorkflowError, match=r"^device: 'gpu' is not allowed"):
         jobs(folder, SMOKE, overlay)
     assert not [path for path in folder.rglob("*") if path.is_file() and ".snakemake" not in path.parts]
 

@@ -3,9 +3,9 @@
 import subprocess
 import sys
 
-from command_line import environment, snakemake
+from command_line import environment, smoke_job, snakemake
 
-TARGET = "results/zipf/sequences/smoke/seed0.npz"
+TARGET = str(smoke_job("random_sequences").output[0])
 # What happens on a command line, with an edit of the package between planning and the first job.
 RUN = """
 import sys

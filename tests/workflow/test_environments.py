@@ -7,10 +7,11 @@ import re
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 import yaml
-from command_line import ROOT, command, environment
+from command_line import ROOT, command, environment, smoke_job, smoke_jobs
 from packaging.requirements import Requirement
 
 from memorization import provenance
@@ -35,12 +36,11 @@ def dependencies(path):
 
 
 def rules():
-    """Of each rule with a script: its name, the script, the environment file."""
-    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    for name, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", text, re.MULTILINE):
-        if "script:" in body:
-            script, conda = (re.search(rf'{key}:\n\s+"\.\./(.*)"', body)[1] for key in ("script", "conda"))
-            yield pytest.param(ROOT / script, ROOT / conda, id=name)
+    """Of each rule with a script: the script, the environment file."""
+    for name, job in sorted({job.rule.name: job for job in smoke_jobs()}.items()):
+        script = getattr(job.params, "script", None) or job.rule.script.partition("workflow/scripts/")[2]
+        conda = Path(str(job.rule.conda_env)).name
+        yield pytest.param(ROOT / "workflow/scripts" / script, ROOT / "envs" / conda, id=name)
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
@@ -70,7 +70,7 @@ def test_the_environment_for_everything_has_what_the_project_says_that_it_needs(
 @pytest.mark.parametrize(("script", "path"), list(rules()))
 def test_an_environment_has_all_that_its_rules_import(script, path, monkeypatch):
     sources = []
-    monkeypatch.setattr(provenance, "digest", lambda paths: sources.extend(paths) or "")
+    monkeypatch.setattr(provenance, "digest", lambda named: sources.extend(named.values()) or "")
     provenance.code_digest.__wrapped__(str(script))
     tops = {name.split(".")[0] for source in sources for name in imported(ast.parse(source.read_text()))}
     tops -= {*sys.stdlib_module_names, "__main__", "memorization"}
@@ -147,7 +147,7 @@ def run(home, folder, *arguments, root=ROOT):
 
 
 def test_a_rule_runs_in_the_environment_that_it_names_with_the_package_of_its_checkout(conda, checkout, tmp_path):
-    target = "results/zipf/sequences/smoke/seed0.npz"
+    target = str(smoke_job("random_sequences").output[0])
     module = checkout / "src/memorization/data/sequences.py"
     module.write_text(module.read_text() + "\nOF_THIS_CHECKOUT = True\n")  # a job that finds another is refused
     result = run(conda, tmp_path / "run", target, root=checkout)
@@ -162,7 +162,7 @@ def test_a_rule_runs_in_the_environment_that_it_names_with_the_package_of_its_ch
 def test_a_version_that_the_channel_lacks_is_named_before_any_job(conda, tmp_path):
     channel = json.loads((conda / "channel/repodata.json").read_text())
     (conda / "channel/repodata.json").write_text(json.dumps(channel | {"numpy": ["1.0"]}))
-    result = run(conda, tmp_path / "run", "results/zipf/sequences/smoke/seed0.npz")
+    result = run(conda, tmp_path / "run", str(smoke_job("random_sequences").output[0]))
     assert result.returncode == 1
     assert "PackagesNotFoundError: numpy" in result.stderr
     assert not (tmp_path / "run/results").exists()

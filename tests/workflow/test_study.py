@@ -9,8 +9,8 @@ import yaml
 from command_line import ROOT, SMOKE, jobs, smoke_jobs, snakemake
 
 from memorization.families import FAMILIES, complete, configured
+from memorization.figure_files import read_figure_made_by
 from memorization.files import read_made_by, read_table
-from memorization.plotting import read_figure_made_by
 from memorization.records import RECORD, RUN
 
 FAMILY = pytest.mark.parametrize(
