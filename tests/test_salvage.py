@@ -1,5 +1,6 @@
 import json
 import random
+import re
 import time
 
 import pytest
@@ -147,6 +148,181 @@ def test_a_damaged_line_changes_no_other():
         assert len(found.dropped) == 1 - damaged
 
 
+OTHER_TEXT = [
+    "[INFO] it's {odd",
+    "at 2024-01-01 10:00:00,123 - loss: 0.5",
+    "[2024-01-01] step 3",
+    "Traceback (most recent call last):",
+    '  File "x.py", line 3',
+    "x = [1, 2]",
+    '"unclosed',
+    "{'a': 1}",
+    "done }",
+]
+TRICKY = ["", "a", "}{", "[1]", "x,]", '"q"', "two\nlines", "ü{[", '{"a": 1}']
+
+
+def drawn_value(drawn, depth=0):
+    kind = drawn.choice((int, str, None, dict, list, dict, list) if depth < 3 else (int, str, None))
+    if kind is dict:
+        return {f"{drawn.choice('ab:')}{i}": drawn_value(drawn, depth + 1) for i in range(drawn.randrange(4))}
+    if kind is list:
+        return [drawn_value(drawn, depth + 1) for _ in range(drawn.randrange(4))]
+    return {int: drawn.choice([0, 12, -3, 1.5, 1e9]), str: drawn.choice(TRICKY), None: drawn.choice([None, True])}[kind]
+
+
+def drawn_file(drawn, other_text):
+    """Documents of one or several lines behind one another, also among other text, and where each begins and ends."""
+    text, places = "", []
+    for _ in range(drawn.randrange(1, 6)):
+        if drawn.random() < 0.4 and other_text:
+            text += "\n" * (text[-1:] not in ("\n", "")) + drawn.choice(other_text) + "\n"
+        else:
+            value = drawn_value(drawn)
+            value = value if isinstance(value, dict | list) else [value]
+            document = json.dumps(value, indent=drawn.choice([None, None, 1, 2]), ensure_ascii=drawn.random() < 0.5)
+            places.append((len(text), len(text) + len(document)))
+            text += document + drawn.choice(["", "", " ", "\n", "\n", "\r\n", "\n\n"])
+    return text, places
+
+
+def without_dropped(content, dropped):
+    """What is left of a file when what was said to be dropped is blanked out, by line or by byte as it was said."""
+    begins = [0, *(i + 1 for i, byte in enumerate(content) if byte == ord("\n")), len(content) + 1]
+    left = bytearray(content)
+    for said in dropped:
+        unit, first, last, size = re.fullmatch(
+            r"(line|byte)s? (\d+)(?: to (\d+))?: not whole(?: \((\d+) bytes?\))?", said
+        ).groups()
+        first, last = int(first), int(last or first)
+        place = slice(begins[first - 1], begins[last] - 1) if unit == "line" else slice(first, last + 1)
+        assert content[place].strip()
+        assert size is None or int(size) == len(content[place].strip())
+        left[place] = b" " * len(content[place])
+    return bytes(left)
+
+
+def check_what_is_said(content, found):
+    left = without_dropped(content, found.dropped)
+    assert re.sub(rb"\s", b"", left).decode() == re.sub(r"\s", "", "".join(found.texts))
+
+
+def is_subsequence(some, all_of_it):
+    rest = iter(all_of_it)
+    return all(each in rest for each in some)
+
+
+@pytest.mark.parametrize("other_text", [[], OTHER_TEXT, [*OTHER_TEXT, "[12] loaded", "[0, 1] [INFO] x"]])
+def test_all_documents_behind_one_another_and_among_other_text_are_kept(other_text):
+    for seed in range(300):
+        text, places = drawn_file(random.Random(seed), other_text)
+        if places:
+            found = module.salvage(text.encode())
+            assert found.texts == [text[begin:end] for begin, end in places]
+            check_what_is_said(text.encode(), found)
+
+
+@pytest.mark.parametrize("other_text", [[], OTHER_TEXT])
+def test_of_files_cut_off_at_each_byte_all_that_was_whole_is_kept_and_no_more(other_text):
+    partly = 0
+    for seed in range(40):
+        text, places = drawn_file(random.Random(seed), other_text)
+        content = text.encode()
+        for cut in range(1, len(content)):
+            found = module.salvage(content[:cut])
+            whole = [text[begin:end] for begin, end in places if len(text[:end].encode()) <= cut]
+            if whole or not found.texts:
+                assert found.texts == whole, content[:cut]
+                if whole:
+                    check_what_is_said(content[:cut], found)
+            else:
+                (kept,) = found.texts
+                partly += 1
+                assert is_beginning(json.loads(kept), json.loads(text[slice(*places[0])])), content[:cut]
+    assert partly > 100
+
+
+@pytest.mark.parametrize("wrong", [b"\0", b"\xff", b" ", b""])
+@pytest.mark.parametrize("other_text", [[], OTHER_TEXT])
+def test_of_files_damaged_at_any_byte_whole_documents_alone_are_kept(wrong, other_text):
+    """Where a document is whole. A sign less may leave another document, which nobody can know."""
+    kept = total = 0
+    for seed in range(40):
+        drawn = random.Random(seed)
+        text, places = drawn_file(drawn, other_text)
+        content = text.encode()
+        places = [(len(text[:begin].encode()), len(text[:end].encode())) for begin, end in places]
+        for at in drawn.sample([i for begin, end in places for i in range(begin, end)], k=min(40, 2 * len(places))):
+            damaged = content[:at] + wrong + content[at + 1 :]
+            found = module.salvage(damaged)
+            shift = len(wrong) - 1
+            pieces = [damaged[begin + shift * (begin > at) : end + shift * (end > at)] for begin, end in places]
+            texts = [piece.decode(errors="surrogateescape") for piece in pieces]
+            intact = [t for t, (begin, end) in zip(texts, places, strict=True) if not begin <= at < end]
+            if is_subsequence(found.texts, texts):
+                check_what_is_said(damaged, found)
+                kept, total = kept + len([each for each in found.texts if each in intact]), total + len(intact)
+            else:
+                (part,) = found.texts  # the first one's members, where none is whole
+                begin, end = places[0]
+                assert begin <= at < end, damaged
+                if wrong.strip() and at > begin:  # a bracket or a comma less may make it another document
+                    assert is_within(json.loads(part), json.loads(content[begin:end])), damaged
+    assert kept > 0.9 * total
+
+
+@pytest.mark.parametrize(
+    ("content", "kept", "said"),
+    [
+        (b'{"a":1}{"a":2}{"a":3}', ['{"a":1}', '{"a":2}', '{"a":3}'], []),
+        (b'{"a":1}{"a":2}\n{"a":', ['{"a":1}', '{"a":2}'], ["bytes 15 to 19: not whole"]),
+        (b'{"a":1}{"a":\x00}{"a":3}', ['{"a":1}', '{"a":3}'], ["bytes 7 to 13: not whole"]),
+        (b"[1]\na\nb\n\n[2]\n{", ["[1]", "[2]"], ["lines 2 to 3: not whole (3 bytes)", "line 6: not whole (1 byte)"]),
+        (b'INFO: go\n{"a":1}\nINFO: no\n', ['{"a":1}'], ["line 1: not whole (8 bytes)", "line 3: not whole (8 bytes)"]),
+        ('ü\n{"a":"ü"}[1]é'.encode(), ['{"a":"ü"}'], ["bytes 0 to 1: not whole", "bytes 13 to 17: not whole"]),
+        (b'{"a":1}\n{\n "b": [\n  [2]\n ]\n}\n[3]\n', ['{"a":1}', '{\n "b": [\n  [2]\n ]\n}', "[3]"], []),
+        (b'{"a":1}\n{\n "b": [\n  [2]\x00\n ]\n}\n[3]\n', ['{"a":1}', "[3]"], ["lines 2 to 6: not whole (21 bytes)"]),
+        (b'{"a":1}\n{"a":2}\0\0\0', ['{"a":1}', '{"a":2}'], ["bytes 15 to 17: not whole"]),
+        (b'1\n"two"\nthree\n4\n5', ["1", '"two"', "4"], ["line 3: not whole (5 bytes)", "line 5: not whole (1 byte)"]),
+        (b'{\n "a": 1\n}\nx', ['{\n "a": 1\n}'], ["byte 12: not whole"]),
+        (b'{"a":1}xyz', ['{"a":1}'], ["bytes 7 to 9: not whole"]),
+        (b'{"a": [1,', ['{"a": [1]}'], ["byte 8: not whole"]),
+        (b'{"a": [1]', ['{"a": [1]}'], ["cut off at byte 9"]),
+    ],
+)  # fmt: skip
+def test_what_was_dropped_is_said_by_its_place(content, kept, said):
+    found = module.salvage(content)
+    assert found.texts == kept
+    assert found.dropped == said
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b'{\n "a": [\n  []\0\n  []',  # damaged and cut off
+        b'{\n "a": [\n  0\0\n  0\n ',
+        b'{"a": \0} [\n [\n  3\n ]',
+        b'{"a": \0}[1][2]", "b": 3}',  # in a string whose beginning is lost
+        b'{"a": "}[1][2]',
+        b'\0\n "a"',  # a key
+        b'{\n "a": [\n  2\n ]}\n "b": 3\n}',  # a bracket instead of a comma
+        b"[[2], 3] [4, 5]]",
+        b"\n [\n  2\n ]\n]",  # a bracket is lost
+        b"{\n [\n  2\n ],\n [\n  3\n ]\n]",
+    ],
+)
+def test_parts_of_a_broken_document_are_no_documents(broken):
+    content = b"[1]\n" + broken
+    found = module.salvage(content)
+    assert found.texts == ["[1]"]
+    check_what_is_said(content, found)
+
+
+@pytest.mark.parametrize("content", ["\n".join(OTHER_TEXT), "[INFO] [1, 2] loaded\n[INFO] {", "3 epochs", '"b": 2}'])
+def test_nothing_is_found_in_other_text(content):
+    assert module.salvage(content.encode()).texts == []
+
+
 def test_a_mark_of_the_byte_order_is_left_out_and_counted():
     mark = b"\xef\xbb\xbf"
     assert salvage(mark + LINES).values == RECORDS
@@ -179,6 +355,15 @@ def test_what_is_kept_is_copied_as_it_was_written(tmp_path, content):
         b'[\x00"",' + b'1],["",' * 10**5,
         b"[\x00" + b"[1," * 10**5,
         b"[" + b" " * 10**6 + b"x",
+        b"[\x00" + b"][1" * 10**5 + b"x",
+        b'{"a":\x00' + b"}{" * 10**5,
+        b"[\n" + b'{"b":1},\n' * 10**5,
+        b"x" * 10**6 + b"\n1,\n[]\nx,\n" * 10**5,
+        b"{\n}\n" * 10**5 + b"]",
+        b"{}" * 10**5 + b"]",
+        b"]{\n" * 10**5,
+        b"[1,\n" * 10**5,
+        b"[\n]x\n" * 10**5,
     ],
 )
 def test_no_kind_of_damage_takes_longer_than_its_length_asks_for(content):
@@ -203,8 +388,7 @@ def test_the_command_writes_what_is_whole_and_says_what_it_dropped(tmp_path, cap
     path.write_bytes(LINES[:-20])
     assert main(["salvage", str(path)]) == 0
     printed = capsys.readouterr().out
-    assert "log.salvaged.jsonl: kept 7 lines, dropped 1" in printed
-    assert "line 8:" in printed
+    assert "log.salvaged.jsonl: kept 7 lines, dropped 1 piece\n  line 8: not whole (" in printed
     kept = (tmp_path / "log.salvaged.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in kept] == RECORDS[:7]
     assert path.read_bytes() == LINES[:-20]
