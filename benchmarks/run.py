@@ -12,14 +12,11 @@ from collections.abc import Callable
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import associative_memory_step
-import dmd
-import grokking_step
-import zipf_step
+from modules import modules
 from page import machine, write
 
-ROWS = [*zipf_step.ROWS, *associative_memory_step.ROWS, *grokking_step.ROWS, *dmd.ROWS]
-CURVES = [associative_memory_step.curve]
+ROWS = [row for module in modules().values() for row in module.ROWS]
+CURVES = [curve for module in modules().values() for curve in getattr(module, "CURVES", [])]
 REPEATS = 7
 HEAD = """# Performance
 

@@ -4,16 +4,20 @@ import sys
 
 import pytest
 import torch
-from snakemake.utils import update_config
+import yaml
 
+from memorization.families import FAMILIES, complete, configured
 from memorization.provenance import ROOT
 
 sys.path.insert(0, str(ROOT.parent / "benchmarks"))
 
 import gpu
 import page
+from modules import Case, modules
 
 RATIOS = "# Performance\n\n| what | ratio |\n|---|---|\n| a | 2x |\n"
+WITH_CASES = [family for family, module in modules().items() if hasattr(module, "cases")]
+SMOKE = complete(yaml.safe_load((ROOT.parent / "config/smoke.yaml").read_text()))
 
 
 @pytest.fixture
@@ -43,39 +47,39 @@ def test_without_a_gpu_a_page_says_so_and_keeps_what_was_measured_elsewhere(writ
     assert written.read_text().endswith("fast\n")
 
 
-def test_every_family_has_cases_that_train(monkeypatch):
+def test_its_configuration_is_that_of_the_paper():
+    config = gpu.paper()
+    configured(config)
+    assert config["device"] == "cuda"
+    assert all(config[family.name] != SMOKE[family.name] for family in FAMILIES)
+
+
+@pytest.mark.parametrize("family", WITH_CASES)
+def test_a_family_has_cases_that_train(family, monkeypatch):
     monkeypatch.setattr(gpu, "WARM_UP", 1)
     monkeypatch.setattr(gpu, "STEPS", 2)
-    config = gpu.paper()
-    assert config["zipf"]["defaults"]["n_layers"] == 24
-    small = [{"name": name, "count": 50, "length": 12, "exponent": 1.0} for name in ("paper", "matched")]
-    defaults = {"n_layers": 1, "n_heads": 2, "d_model": 8, "batch_size": 16}
-    update_config(config["zipf"], {"datasets": small, "defaults": defaults, "models": [{"name": "medium"}]})
-    memory = {"batch_size": 16, "memory_size": 64}
-    update_config(config["associative_memory"], {"datasets": small, "defaults": memory})
-    cases = [
-        *gpu.zipf(config, "cpu", names=("medium",)),
-        *gpu.associative_memory(config, "cpu"),
-        *gpu.grokking(config, "cpu"),
-    ]
-    rows = [gpu.row(case, "NVIDIA H200", "cpu").strip("| ").split(" | ") for case in cases]
-    expected = [
-        ("zipf", "medium", "float32"),
-        ("zipf", "medium", "bfloat16"),
-        ("associative_memory", "heads_10", "float32"),
-        ("grokking", "wd_1", "float32"),
-    ]
-    assert [tuple(row[:3]) for row in rows] == expected
-    assert all(float(row[3]) > 0 for row in rows)
-    assert [row[4] == "—" for row in rows] == [False, False, True, True]
-    assert cases[2].step(3) > 0
+    cases = list(modules()[family].cases(SMOKE, "cpu"))
+    assert cases
+    for case in cases:
+        row = gpu.row(family, case, "NVIDIA H200", "cpu").strip("| ").split(" | ")
+        name, condition, precision, rate, share, memory = row
+        assert (name, memory) == (family, "—")
+        assert condition in configured(SMOKE)[family].names
+        assert precision in ("float32", "bfloat16")
+        assert float(rate) > 0
+        assert (share == "—") == (case.flops is None)
+        before, *_, after = (float(case.step(n)) for n in range(4, 40))
+        assert after < before
+
+
+def test_the_utilization_of_a_case_is_that_of_its_steps(monkeypatch):
+    monkeypatch.setattr(gpu.time, "perf_counter", iter([0.0, 50.0]).__next__)
+    case = Case("medium", "float32", lambda n: torch.zeros(()), lambda n: n * 1e12)
+    steps = gpu.WARM_UP + (gpu.STEPS + 1) / 2  # teraFLOPs of a step on average, in half a second
+    assert gpu.row("family", case, "NVIDIA H200", "cpu").split(" | ")[4] == f"{100 * steps / 0.5 / 67:.1f}%"
 
 
 def test_utilization_is_of_the_peak_of_the_precision_and_unknown_on_unknown_devices():
-    def case(precision, flops=67e12):
-        return gpu.Case("zipf", "medium", precision, None, flops)
-
-    assert gpu.utilization(case("float32"), 0.5, "NVIDIA H200") == pytest.approx(0.5)
-    assert gpu.utilization(case("bfloat16"), 0.5, "NVIDIA H200") == pytest.approx(33.5 / 989)
-    assert gpu.utilization(case("float32"), 0.5, "abacus") is None
-    assert gpu.utilization(case("float32", None), 0.5, "NVIDIA H200") is None
+    assert gpu.utilization(33.5e12, "float32", "NVIDIA H200") == pytest.approx(0.5)
+    assert gpu.utilization(33.5e12, "bfloat16", "NVIDIA H200") == pytest.approx(33.5 / 989)
+    assert gpu.utilization(33.5e12, "float32", "abacus") is None

@@ -5,7 +5,7 @@ Imported when the Snakefile is read: nothing here may import torch.
 
 from memorization.configuration import ConfigurationError, named, names
 from memorization.family import Family, Figure, Files, Table
-from memorization.grokking.task.equations import equation_count, is_prime, train_size
+from memorization.grokking.task.equations import batch_size, equation_count, is_prime, train_size
 from memorization.models.shape import TRAINING, decoder_flops, decoder_parameters
 
 LENGTH, SPECIALS = 5, 3  # tokens of the input <eos> a ∘ b =, and those that are no numbers
@@ -100,21 +100,27 @@ class Grokking(Family):
         ]
 
     def training_size(self, name: str) -> dict[str, float]:
-        """As ``Family.training_size``, of the plain decoder on all of its tokens: the answer alone takes a third."""
+        """As ``Family.training_size``, as if no run ended before its last step, of the plain decoder on all tokens.
+
+        A step is a forward pass and, at twice its cost, a backward pass over a batch; what is recorded, forward passes
+        over all equations and over the probes. Computing the answer alone, trainings take a third of it.
+        """
         model, data, every = self.condition(name), self.dataset(name), self.section["evaluation"]["every"]
         tokens, count = data["p"] + SPECIALS, equation_count(data["p"], data["operator"])
         shape = {key: model[key] for key in ("n_layers", "d_model")}
         perturbed = sum(run["condition"] == name for run in self.perturbed_runs)
         runs = len(self.seeds(name))
         steps = runs * model["steps"] + perturbed * self.section["perturbed"]["steps"]
-        passes = TRAINING * model["batch_size"] + count / every  # a step
+        batch = batch_size(train_size(data["p"], data["operator"], data["train_fraction"]), model["batch_size"])
+        probes, fingerprint = 2, self.section["fingerprint"]  # of either split
+        recorded = count / every + probes * fingerprint["probe_size"] / fingerprint["record_every"]
         return {
             "jobs": runs + perturbed,
             "parameters": decoder_parameters(
                 tokens, tokens, LENGTH, **shape, positions="sinusoidal", norm="after", bias=False
             ),
             "steps": model["steps"],
-            "flops": steps * passes * decoder_flops(tokens, LENGTH, **shape),
+            "flops": steps * (TRAINING * batch + recorded) * decoder_flops(tokens, LENGTH, **shape),
         }
 
     def check(self) -> None:

@@ -1,19 +1,22 @@
 """A training step of the associative memory: distinct sequences with counts, against the whole queue."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from modules import Case
+from sequences import draws
 from torch import Tensor
 
+from memorization.associative_memory.conditions import AssociativeMemory as Family
 from memorization.associative_memory.model import AssociativeMemory
 from memorization.associative_memory.training import Memory
-from memorization.data.sequences import Batches, sample_sequences, zipf_probabilities
 from memorization.training.devices import set_up
 
 COUNT, LENGTH, BATCH = 200, 32, 64
 CONDITION = {
-    "form": "queue", "n_heads": 8, "eta": 10.0, "epsilon": 1e-6, "init_std": 0.1, "learning_rate": 0.03,
+    "architecture": "associative_memory", "n_heads": 8, "eta": 10.0, "epsilon": 1e-6, "init_std": 0.1,
+    "learning_rate": 0.03,
 }  # fmt: skip
 SIZES = (1_000, 4_000, 16_000, 64_000, 500_000)  # of the queue
 LARGEST = 16_000  # beyond which the plain forms take gigabytes
@@ -72,19 +75,22 @@ class Plain(Memory):
 def steps(memory_size: int, kind: type[WholeQueue] | None = None, count: int = 1) -> Callable[[], None]:
     """``count`` training steps on a full queue; of ours without ``kind``."""
     set_up("cpu", threads=1)
-    sequences = sample_sequences(COUNT, LENGTH, np.random.default_rng(0))
-    batches = Batches(zipf_probabilities(COUNT, 1.0), BATCH, "benchmark", 0)
+    sequences, batches = draws({"count": COUNT, "length": LENGTH, "exponent": 1.0}, BATCH)
     condition = CONDITION | {"memory_size": memory_size}
     learner = Plain(condition, kind) if kind else Memory(condition, LENGTH, 0, "cpu")
-    stored = torch.from_numpy(sequences[np.resize(batches.ranks(1), memory_size)])
-    for part in stored.split(10_000):
-        learner.model.append(part)
+    store(learner, sequences[np.resize(batches.ranks(1), memory_size)])
 
     def run() -> None:
         for n in range(1, count + 1):
             learner.step(sequences, batches.ranks(n))
 
     return run
+
+
+def store(learner: Memory, sequences: np.ndarray) -> None:
+    """Fill the queue with (count, length) of 0 and 1."""
+    for part in torch.from_numpy(sequences).split(10_000):
+        learner.model.append(part.to(learner.device))
 
 
 def row(kind: type[WholeQueue]) -> Callable[[], tuple[Callable[[], None], Callable[[], None]]]:
@@ -114,3 +120,20 @@ ROWS = [
     (WHAT, "loop over bits on the whole queue", 12.0, row(WholeQueue)),
     (WHAT, "batched over bits on the whole queue", 12.0, row(BatchedOverBits)),
 ]
+CURVES = [curve]
+
+
+def cases(config: dict, device: str) -> Iterator[Case]:
+    """The conditions of the panels, with a full queue."""
+    family = Family(config["associative_memory"])
+    for name in family.section["panels"]:
+        yield case(family, name, device)
+
+
+def case(family: Family, name: str, device: str) -> Case:
+    settings = family.settings(name)
+    sequences, batches = draws(family.dataset(name), settings["batch_size"])
+    learner = Memory(settings, sequences.shape[1], 0, device)
+    drawn = [batches.ranks(n) for n in range(1, 2 + settings.get("memory_size", 0) // batches.size)]
+    store(learner, sequences[np.concatenate(drawn)])
+    return Case(name, "float32", lambda n: learner.step(sequences, batches.ranks(n)))

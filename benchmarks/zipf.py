@@ -1,12 +1,15 @@
 """A training step of zipf: distinct sequences weighted by count, against the batch written out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from modules import Case
+from sequences import draws
 from torch import Tensor
 
-from memorization.data.sequences import Batches, sample_sequences, zipf_probabilities
+from memorization.models.shape import TRAINING
 from memorization.training.devices import set_up
+from memorization.zipf.conditions import Zipf
 from memorization.zipf.training import Transformer
 
 BATCH, STEPS = 256, 10
@@ -26,8 +29,7 @@ class Plain(Transformer):
 def row(count: int, length: int) -> Callable[[], tuple[Callable[[], None], Callable[[], None]]]:
     def make() -> tuple[Callable[[], None], Callable[[], None]]:
         set_up("cpu", threads=1)
-        sequences = sample_sequences(count, length, np.random.default_rng(0))
-        batches = Batches(zipf_probabilities(count, 1.0), BATCH, "benchmark", 0)
+        sequences, batches = draws({"count": count, "length": length, "exponent": 1.0}, BATCH)
         sides = [kind(MEDIUM, length, 0, "cpu") for kind in (Transformer, Plain)]
 
         def run(learner: Transformer) -> None:
@@ -43,3 +45,23 @@ ROWS = [
     (f"zipf, {STEPS} steps on distinct sequences, K=256, N=24", "plain batch of 256", 2.0, row(256, 24)),
     (f"zipf, {STEPS} steps on distinct sequences, K=100,000, N=100", "plain batch of 256", 1.2, row(100_000, 100)),
 ]
+
+
+def cases(config: dict, device: str) -> Iterator[Case]:
+    """The conditions of the panels, in either precision."""
+    family = Zipf(config["zipf"])
+    for name in family.section["panels"]:
+        for precision in ("float32", "bfloat16"):
+            yield case(family, name, precision, device)
+
+
+def case(family: Zipf, name: str, precision: str, device: str) -> Case:
+    settings = family.settings(name) | {"precision": precision}
+    sequences, batches = draws(family.dataset(name), settings["batch_size"])
+    learner, forward = Transformer(settings, sequences.shape[1], 0, device), family.forward_flops(name)
+    return Case(
+        name,
+        precision,
+        lambda n: learner.step(sequences, batches.ranks(n)),
+        lambda n: TRAINING * len(np.unique(batches.ranks(n))) * forward,
+    )
