@@ -2,6 +2,7 @@
 
 import json
 import re
+import zlib
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,23 +19,35 @@ def read_figure_made_by(path: str | Path) -> dict:
     ForeignFile
         If it does not say.
     DamagedFile
-        If it cannot be read.
+        If it is not whole, as far as its format shows that: a png has a checksum of all that it holds, a pdf of what
+        it compresses, an svg none.
     """
     path = Path(path)
     with refusing_damage(path):
-        if path.suffix == ".png":
-            with Image.open(path) as image:
-                image.load()
-                text = image.text.get("Description")
-        elif path.suffix == ".svg":
-            found = ElementTree.parse(path).find(".//{http://purl.org/dc/elements/1.1/}description")
-            text = None if found is None else found.text
-        else:
-            content = path.read_bytes()
-            if not content.startswith(b"%PDF") or not content.rstrip().endswith(b"%%EOF"):
-                raise DamagedFile(path, "not a whole pdf")
-            found = re.search(rb"/Keywords \((.*?)(?<!\\)\)", content, re.DOTALL)
-            text = None if found is None else re.sub(r"\\(.)", r"\1", found[1].decode("latin-1"))
-    if text is None:
-        raise ForeignFile(path)
-    return json.loads(text)
+        text = {".pdf": _pdf, ".png": _png, ".svg": _svg}[path.suffix](path)
+        if text is None:
+            raise ForeignFile(path)
+        return dict(json.loads(text))
+
+
+def _pdf(path: Path) -> str | None:
+    content = path.read_bytes()
+    end = re.search(rb"startxref\s+(\d+)\s+%%EOF\s*\Z", content)
+    if not content.startswith(b"%PDF") or not end or not content.startswith(b"xref", int(end[1])):
+        raise DamagedFile(path, "not a whole pdf")
+    for stream in re.finditer(rb"/FlateDecode\b[^>]*>>\s*stream\n(.*?)\nendstream", content, re.DOTALL):
+        zlib.decompress(stream[1])
+    text = re.search(rb"/Keywords \((.*?)(?<!\\)\)", content, re.DOTALL)
+    return text and re.sub(r"\\(.)", r"\1", text[1].decode("latin-1"))
+
+
+def _png(path: Path) -> str | None:
+    if not path.read_bytes().endswith(b"IEND\xaeB`\x82"):
+        raise DamagedFile(path, "not a whole png")
+    with Image.open(path, formats=["PNG"]) as image:
+        image.verify()
+        return image.info.get("Description")
+
+
+def _svg(path: Path) -> str | None:
+    return ElementTree.parse(path).findtext(".//{http://purl.org/dc/elements/1.1/}description")

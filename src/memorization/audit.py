@@ -1,0 +1,259 @@
+"""Whether every result on disk is what the present configuration and code would make, and whole.
+
+Each file says what made it, and the digests of what it was made from; Snakemake's own notes in ``.snakemake/`` are not
+asked, so that a colleague's results or an archive can be audited. A file is
+
+missing
+    not there.
+damaged
+    not whole, or it does not say what made it. A figure has no digest: its damage is found where its format shows it.
+stale
+    made with other parameters, code, inputs or wildcards.
+of another run
+    made from other contents than those of the files that lie beside it.
+downstream
+    made from a file that is not fresh.
+fresh
+    nothing of that.
+
+What a run ran on, its device and the versions of packages, makes nothing stale, as in the workflow.
+"""
+
+import argparse
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from memorization.figure_files import read_figure_made_by
+from memorization.files import DamagedFile, read_arrays, read_made_by, read_table, refusing_damage
+from memorization.job import _decoded
+from memorization.provenance import ROOT, canonical
+
+STATES = ("fresh", "missing", "damaged", "stale", "of another run", "downstream")
+NOTHING = object()  # where there is no value
+SHOWN = 3  # differences of one file
+LONGEST = 60  # characters of a value
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A file that the workflow would make: its path, and what it would say of itself."""
+
+    path: str
+    code: str
+    params: dict
+    wildcards: dict
+    inputs: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a file is: one of ``STATES``, and why; ``causes``, the files upstream by which it is ``downstream``."""
+
+    path: str
+    state: str
+    why: str = ""
+    causes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, [self.path, self.state, self.why]))
+
+
+def add(subparsers: argparse._SubParsersAction) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "audit",
+        help="say which results are not what the present configuration and code would make, or not whole",
+        description="Look at every file that Snakemake would make for TARGET, at what it says of itself and at all of "
+        "its contents, and say which are not fresh, and why. Makes nothing and writes nothing.",
+    )
+    parser.add_argument("targets", metavar="TARGET", nargs="*", help="rules or files (all)")
+    parser.add_argument("--directory", "-d", metavar="DIR", type=Path, default=Path(), help="where the results lie")
+    parser.add_argument(
+        "--configfile", "--configfiles", metavar="FILE", type=Path, nargs="+", default=[], help="overlays"
+    )
+    parser.set_defaults(run=lambda options: run(options.targets, options.directory, options.configfile))
+
+
+def run(targets: Iterable[str], directory: Path, configfiles: Iterable[Path]) -> int:
+    """Print a line for each file that is not fresh, causes before what is downstream of them, and how many are what.
+
+    Returns
+    -------
+    The exit status: 0 if all are fresh, 1 if any is not.
+    """
+    if not directory.is_dir():
+        raise NotADirectoryError(f"{directory}: no such folder")
+    findings = audit(planned_files(targets, configfiles), directory)
+    counts = Counter(finding.state for finding in findings)
+    for finding in findings:
+        if finding.state != "fresh":
+            print(finding)
+    print(f"{len(findings)} files:", ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
+    return int(counts["fresh"] < len(findings))
+
+
+def planned_files(targets: Iterable[str], configfiles: Iterable[Path]) -> list[Planned]:
+    """All files that this checkout's workflow would make for targets, what others are made from first.
+
+    It is Snakemake's dry run in an empty folder: Snakemake writes even then into the folder that it runs in, and what
+    lies there changes nothing, as each input is another rule's output.
+
+    Raises
+    ------
+    ValueError
+        One line, if the configuration cannot be run or nothing makes a target.
+    """
+    from snakemake.api import SnakemakeApi
+    from snakemake.exceptions import ApiError, RuleException, WorkflowError
+    from snakemake.settings.enums import Quietness
+    from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+
+    output = OutputSettings(quiet={Quietness.ALL}, enable_file_logging=False)
+    try:
+        with TemporaryDirectory() as folder, SnakemakeApi(output) as api:
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(),
+                config_settings=ConfigSettings(configfiles=list(configfiles)),
+                snakefile=ROOT.parent / "Snakefile",
+                workdir=Path(folder),
+            )
+            workflow.dag(DAGSettings(targets=set(targets))).execute_workflow(executor="dryrun")
+            layers = workflow._workflow.dag.toposorted()
+            jobs = (job for layer in layers for job in sorted(layer, key=lambda job: [*map(str, job.output)]))
+            return [file for job in jobs if job.is_script for file in _outputs(job)]
+    except (ApiError, WorkflowError, RuleException) as error:
+        raise ValueError(_one_line(error)) from error
+
+
+def audit(planned: Iterable[Planned], directory: Path) -> list[Finding]:
+    """What each of the files is.
+
+    Parameters
+    ----------
+    planned : what others are made from first
+    directory : that their paths are relative to
+    """
+    findings: dict[str, Finding] = {}
+    digests: dict[str, str] = {}  # of the files on disk, by path
+    for file in planned:
+        findings[file.path] = _finding(file, directory / file.path, findings, digests)
+    return list(findings.values())
+
+
+def _finding(file: Planned, path: Path, findings: dict[str, Finding], digests: dict[str, str]) -> Finding:
+    if not path.exists():
+        return Finding(file.path, "missing")
+    try:
+        made_by, noted = _read(path)
+    except DamagedFile as error:
+        why = re.sub(r"^damaged \((.*)\); delete it.*", r"\1", str(error).removeprefix(f"{path}: "))
+        return Finding(file.path, "damaged", why)
+    if "sha256" in made_by:  # a figure has none, and nothing is made from it
+        digests[file.path] = made_by["sha256"]
+    differences = list(_differences(made_by, file))
+    if differences:
+        return Finding(file.path, "stale", _some(differences, "; "))
+    for name, digest in sorted(noted.items()):
+        if digests.get(name, digest) != digest:
+            why = f"made from {name} when its contents were others ({digest[:12]}, now {digests[name][:12]})"
+            return Finding(file.path, "of another run", why)
+    causes = {cause: None for name in sorted(file.inputs & findings.keys()) for cause in _causes(findings[name])}
+    if causes:
+        first, *others = causes
+        why = f"made from {first}, which is {findings[first].state}" + f", and {len(others)} more" * bool(others)
+        return Finding(file.path, "downstream", why, tuple(causes))
+    return Finding(file.path, "fresh")
+
+
+def _causes(finding: Finding) -> tuple[str, ...]:
+    return finding.causes or (finding.path,) * (finding.state != "fresh")
+
+
+def _outputs(job) -> Iterator[Planned]:
+    """The files that a job of Snakemake would make."""
+    params = dict(job.params.items())
+    code, script = params.pop("code"), params.pop("script", None)
+    names = {str(path): name for name, path in job.output.items()}
+    for path in map(str, job.output):
+        inputs = job.input[names[path]] if script == "pool_runs.py" else job.input  # as Job.pool_tables notes them
+        yield Planned(
+            path=path,
+            code=code,
+            params={name: _decoded(value) for name, value in params.items()},
+            wildcards=dict(job.wildcards.items()),
+            inputs=frozenset(map(str, inputs)),
+        )
+
+
+def _read(path: Path) -> tuple[dict, dict[str, str]]:
+    """What made a file, all of which is read, and the digests of all that it was made from, by path."""
+    with refusing_damage(path):
+        if path.suffix in (".pdf", ".png", ".svg"):
+            made_by = read_figure_made_by(path)
+        elif path.suffix in READERS:
+            READERS[path.suffix](path)
+            made_by = read_made_by(path)
+        else:
+            raise DamagedFile(path, f"no {path.suffix} says what made it")
+        direct = {name: entry["sha256"] for name, entry in made_by.get("made_from", {}).items()}
+        noted = made_by.get("made_from_earlier", {}) | direct
+        return made_by, {name: str(digest) for name, digest in noted.items()}
+
+
+def _read_tensors(path: Path) -> None:
+    from memorization.training.checkpoints import read_tensors  # imports torch, which takes seconds
+
+    read_tensors(path)
+
+
+READERS = {".npz": read_arrays, ".parquet": read_table, ".safetensors": _read_tensors}  # which check the digest
+
+
+def _differences(made_by: dict, file: Planned) -> Iterator[str]:
+    """In what a file is other than planned."""
+    for name in ("wildcards", "params"):
+        yield from _unequal(name, made_by.get(name, NOTHING), getattr(file, name))
+    inputs = made_by.get("made_from", {}).keys()
+    for how, paths in (("without", file.inputs - inputs), ("also from", inputs - file.inputs)):
+        if paths:
+            yield f"inputs: made {how} {_some(sorted(paths))}"
+    yield from _unequal("code", made_by.get("code", NOTHING), file.code)
+
+
+def _unequal(where: str, then, now) -> Iterator[str]:
+    """The places inside two values at which they are not equal, with both values."""
+    if _text(then) == _text(now):
+        return
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in sorted(then.keys() | now.keys()):
+            yield from _unequal(f"{where}.{key}", then.get(key, NOTHING), now.get(key, NOTHING))
+    elif isinstance(then, list) and isinstance(now, list):
+        for n, pair in enumerate(zip_longest(then, now, fillvalue=NOTHING)):
+            yield from _unequal(f"{where}[{n}]", *pair)
+    else:
+        yield f"{where}: {_short(then)} in the file, {_short(now)} now"
+
+
+def _text(value) -> str:
+    return "nothing" if value is NOTHING else canonical(value)
+
+
+def _short(value) -> str:
+    text = _text(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _some(texts: list[str], between: str = ", ") -> str:
+    rest = len(texts) - SHOWN
+    return between.join(texts[:SHOWN]) + f", and {rest} more" * (rest > 0)
+
+
+def _one_line(error: Exception) -> str:
+    """What Snakemake could not read or plan: of this workflow's own errors the message, of others all in one line."""
+    own = re.search(r"\bConfigurationError: (.*)", str(error))  # as Snakemake quotes it from an input function
+    return own[1] if own else " ".join(str(error).split())
