@@ -140,7 +140,10 @@ def test_mappings_merge_key_by_key_and_all_else_is_replaced(below, above, both):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(toi={}), "toi: unknown section; allowed: device, families, gpu_share, progress, style, toy"),
+        (
+            lambda c: c.update(toi={}),
+            "toi: unknown section; allowed: device, families, gpu_share, progress, style, toy",
+        ),
         (lambda c: c.update({True: {}}), "True: unknown section"),
         (lambda c: c.pop("progress"), "progress: missing"),
         (lambda c: c["style"].pop("dpi"), "style.dpi: missing"),

@@ -171,5 +171,9 @@ def test_families_stand_in_the_list_once_and_have_their_places():
     names = [family.name for family in FAMILIES]
     assert len(set(names)) == len(names)
     for name in names:
-        for place in (f"src/memorization/{name}", f"config/families/{name}.yaml", f"workflow/schemas/{name}.schema.yaml"):
+        for place in (
+            f"src/memorization/{name}",
+            f"config/families/{name}.yaml",
+            f"workflow/schemas/{name}.schema.yaml",
+        ):
             assert Path(ROOT.parent / place).exists(), place

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pandas as pd
@@ -92,7 +93,7 @@ def test_it_keeps_what_its_inputs_say_and_of_what_came_before_the_digests_alone(
 def test_of_a_long_chain_each_result_adds_a_path_and_a_digest(script):
     write("0.parquet")
     sizes = [len(json.dumps(write(f"{n}.parquet", [f"{n - 1}.parquet"]))) for n in range(1, 20)]
-    assert max(later - earlier for earlier, later in zip(sizes[1:], sizes[2:], strict=False)) < 120
+    assert max(later - earlier for earlier, later in pairwise(sizes[1:])) < 120
 
 
 def test_pooled_tables_have_the_rows_of_the_inputs_of_their_name_and_are_made_from_these_alone(script):

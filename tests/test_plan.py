@@ -7,7 +7,12 @@ from memorization.plan import VARIABLE, CodeChanged, check_planned_code, export_
 
 CONFIG = {"toy": {"seeds": 3}}
 RULES = {"toy_train": "toy 1", "toy_draw": "toy 1", "other_train": "other 1", "sample": "all 1"}
-CODE = {"toy_train": "aaaaaaaaaaaa", "toy_draw": "bbbbbbbbbbbb", "other_train": "cccccccccccc", "sample": "dddddddddddd"}
+CODE = {
+    "toy_train": "aaaaaaaaaaaa",
+    "toy_draw": "bbbbbbbbbbbb",
+    "other_train": "cccccccccccc",
+    "sample": "dddddddddddd",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +31,8 @@ def test_code_as_it_was_planned_may_run():
 def test_code_that_was_edited_is_refused_in_one_line():
     export_plan(CONFIG, RULES, CODE)
     with pytest.raises(
-        CodeChanged, match=r"^toy_train: its code was edited .*aaaaaaaaaaaa, now bbbbbbbbbbbb.*run the same command again$"
+        CodeChanged,
+        match=r"^toy_train: its code was edited .*aaaaaaaaaaaa, now bbbbbbbbbbbb.*run the same command again$",
     ):
         check_planned_code("toy_train", "bbbbbbbbbbbb")
 
@@ -45,7 +51,7 @@ def test_a_rule_that_an_edit_adds_was_not_planned():
     export_plan(CONFIG, RULES, CODE)
     more = {"toy_test": "toy 1"}
     export_plan(CONFIG, RULES | more, CODE | {"toy_test": "eeeeeeeeeeee"}, is_first=False)
-    with pytest.raises(CodeChanged, match="^toy_test: this job does not know with which code it was planned"):
+    with pytest.raises(CodeChanged, match=r"^toy_test: this job does not know with which code it was planned"):
         check_planned_code("toy_test", "eeeeeeeeeeee")
 
 
@@ -80,7 +86,7 @@ def test_each_module_of_a_snakefile_has_a_plan_of_its_own():
             export_plan(config, rules, code, name, is_first)
     assert planned_configuration({}, "one", is_first=False) == of_modules["one"]
     check_planned_code("one_toy_train", CODE["toy_train"])
-    with pytest.raises(CodeChanged, match="^two_toy_train: its rules"):
+    with pytest.raises(CodeChanged, match=r"^two_toy_train: its rules"):
         check_planned_code("two_toy_train", CODE["toy_train"])
 
 

@@ -21,7 +21,11 @@ def test_the_configurations_that_stand_are_sound(scale):
             ["heads_4", "eta_1", "heads_16"],
             "heads: eta_1 and heads_16 have n_heads: 16; allowed: each another",
         ),
-        (("etas", 0), "linear_readout", "etas: linear_readout is a linear_readout; allowed: conditions of architecture"),
+        (
+            ("etas", 0),
+            "linear_readout",
+            "etas: linear_readout is a linear_readout; allowed: conditions of architecture",
+        ),
         (("etas",), ["eta_1", "other"], "associative_memory.etas: they are on several data sets; allowed: conditions"),
         (
             ("conditions", 8, "n_units"),
@@ -43,7 +47,11 @@ def test_the_configurations_that_stand_are_sound(scale):
             140,
             r"datasets\[matched\].exponent: 140 .* allowed: 0 to 132.1",
         ),
-        (("switches", 1, "switch_steps"), [2750, 2500], r"associative_memory.switches\[forget\].switch_steps: .* rising steps"),
+        (
+            ("switches", 1, "switch_steps"),
+            [2750, 2500],
+            r"associative_memory.switches\[forget\].switch_steps: .* rising steps",
+        ),
     ],
 )
 def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, message):

@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 
 from memorization.grokking.dynamics.deviations import deviations, perturbation_table
+from memorization.grokking.dynamics.fingerprint import levels, quantile_embedding
 from memorization.grokking.task.equations import Batches, equations
 from memorization.grokking.task.evaluation import exposures, grokking_records, grokking_runs, history, transitions
-from memorization.grokking.dynamics.fingerprint import levels, quantile_embedding
 
 P = 7
 DATA = {"p": np.array(P), "equations": equations(P, "+"), "train": np.arange(P * P) % 2 == 0}

@@ -25,7 +25,14 @@ TOY = Toy(
         "conditions": [{"name": "plain", "seeds": 3}],
         "switches": [
             {"name": "once", "condition": "plain", "kind": "resample", "switch_steps": [50], "steps": 70},
-            {"name": "twice", "condition": "plain", "kind": "forget", "switch_steps": [50, 60], "steps": 90, "seeds": 1},
+            {
+                "name": "twice",
+                "condition": "plain",
+                "kind": "forget",
+                "switch_steps": [50, 60],
+                "steps": 90,
+                "seeds": 1,
+            },
         ],
         "evaluation": {"n_records": 5, "head": 10, "train_stride": 4},
     }

@@ -61,7 +61,11 @@ def test_a_file_name_that_selects_nothing_is_refused_with_what_there_is():
             "other",
             r"zipf.conditions\[small\].dataset: there is no 'other'; allowed: laptop, matched",
         ),
-        (("conditions", 0, "name"), "very_low", r"zipf.conditions\[very_low\].name: the endings low, mid, high are taken"),
+        (
+            ("conditions", 0, "name"),
+            "very_low",
+            r"zipf.conditions\[very_low\].name: the endings low, mid, high are taken",
+        ),
         (("conditions", 0, "architecture"), "one_layer_attention", r"zipf.conditions\[small\]: .* positions: learned"),
         (("panels", 0), "tiny", "zipf.panels: there is no 'tiny'"),
         (
@@ -69,14 +73,22 @@ def test_a_file_name_that_selects_nothing_is_refused_with_what_there_is():
             "heads_9",
             r"zipf.comparisons\[heads\].conditions: there is no 'heads_9'",
         ),
-        (("switches", 0, "condition"), "mediun", r"zipf.switches\[resample\].condition: there is no 'mediun'; allowed: small"),
+        (
+            ("switches", 0, "condition"),
+            "mediun",
+            r"zipf.switches\[resample\].condition: there is no 'mediun'; allowed: small",
+        ),
         (("switches", 0, "name"), "medium", r"zipf.switches\[medium\].name: a condition has that name"),
         (
             ("switches", 0, "switch_steps"),
             [2100],
             r"zipf.switches\[resample\].switch_steps: \[2100\]; allowed: rising steps below steps, 2100",
         ),
-        (("switches", 5, "switch_steps"), [1500, 1500], r"zipf.switches\[forget\].switch_steps: \[1500, 1500\]; allowed: rising steps"),
+        (
+            ("switches", 5, "switch_steps"),
+            [1500, 1500],
+            r"zipf.switches\[forget\].switch_steps: \[1500, 1500\]; allowed: rising steps",
+        ),
         (
             ("datasets", 0, "length"),
             9,
