@@ -66,14 +66,14 @@ from pathlib import Path
 from memorization.provenance import ROOT, code_digest, rules_digest
 checkout = Path(sys.argv[1])
 assert ROOT == checkout / "src", ROOT
-scripts = sorted((checkout / "workflow/scripts").rglob("*.py"))
+scripts = sorted((checkout.resolve() / "workflow/scripts").rglob("*.py"))  # as Snakemake hands them to Python
 print(*(code_digest(str(script)) for script in scripts))
 print(rules_digest((str(checkout / "rules/data.smk"), str(checkout / "Snakefile")), ("memorization.families",)))
 """
 
 
 def test_a_checkout_has_the_same_digests_through_whatever_links_it_is_reached(tmp_path):
-    """Links whose names sort before and after all others: paths do not count, nor does their order."""
+    """Links whose names sort before and after all others: neither paths nor their order count."""
     found = set()
     for name in ("0link", "zlink"):
         (tmp_path / name).symlink_to(ROOT.parent.parent)
