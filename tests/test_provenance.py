@@ -64,22 +64,23 @@ DIGESTS = """
 import sys
 from pathlib import Path
 from memorization.provenance import ROOT, code_digest, rules_digest
-checkout = Path(sys.argv[1])
+checkout, other = map(Path, sys.argv[1:])
 assert ROOT == checkout / "src", ROOT
-scripts = sorted((checkout.resolve() / "workflow/scripts").rglob("*.py"))  # as Snakemake hands them to Python
+scripts = sorted((other / "workflow/scripts").rglob("*.py"))
 print(*(code_digest(str(script)) for script in scripts))
 print(rules_digest((str(checkout / "rules/data.smk"), str(checkout / "Snakefile")), ("memorization.families",)))
 """
 
 
 def test_a_checkout_has_the_same_digests_through_whatever_links_it_is_reached(tmp_path):
-    """Links whose names sort before and after all others: neither paths nor their order count."""
-    found = set()
-    for name in ("0link", "zlink"):
+    """The package by a link whose name sorts before or after that of the scripts': neither paths nor order count."""
+    found, checkouts = set(), {name: tmp_path / name / ROOT.parent.name for name in ("before", "scripts", "zlink")}
+    for name in checkouts:
         (tmp_path / name).symlink_to(ROOT.parent.parent)
-        checkout = tmp_path / name / ROOT.parent.name
+    for name in ("before", "zlink"):
+        checkout = checkouts[name]
         result = subprocess.run(
-            [sys.executable, "-c", DIGESTS, str(checkout)],
+            [sys.executable, "-c", DIGESTS, str(checkout), str(checkouts["scripts"])],
             env=os.environ | {"PYTHONPATH": f"{checkout}/src"},
             capture_output=True,
             text=True,
