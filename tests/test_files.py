@@ -1,9 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from memorization.files import (
     DamagedFile,
+    ForeignFile,
+    atomic_write,
     read_arrays,
     read_made_by,
     read_table,
@@ -11,6 +15,7 @@ from memorization.files import (
     write_arrays,
     write_table,
 )
+from memorization.training.checkpoints import read_tensors, write_tensors
 
 MADE_BY = {"rule": "some", "code": "abc"}
 
@@ -25,8 +30,9 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
             assert part == f"{path}.part"
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as error:
         fail()
+    assert error.value.__notes__ == [f"while {path} was written"]
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -84,6 +90,35 @@ def test_a_file_that_is_cut_off_or_another_is_named_and_refused(tmp_path, kind):
             same()
 
 
+def saved_again(path):
+    """As other tools do, which know nothing of what made it."""
+    if path.suffix == ".npz":
+        np.savez(path, values=read_arrays(path)["values"])
+    elif path.suffix == ".parquet":
+        pd.DataFrame(read_table(path).to_dict("list")).to_parquet(path)
+    else:
+        save_file(load_file(path), path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "write", "read"),
+    [
+        ("npz", lambda path: write_arrays(path, {"values": np.arange(3)}, MADE_BY), read_arrays),
+        ("parquet", lambda path: write_table(path, pd.DataFrame({"values": [1, 2]}), MADE_BY), read_table),
+        ("safetensors", lambda path: write_tensors(path, {"values": torch.zeros(2)}, MADE_BY), read_tensors),
+    ],
+)
+def test_a_file_saved_again_by_another_tool_is_whole_but_foreign(tmp_path, kind, write, read):
+    path = tmp_path / f"x.{kind}"
+    write(path)
+    read(path)
+    saved_again(path)
+    for reads in (read, read_made_by):
+        with pytest.raises(ForeignFile) as error:
+            reads(path)
+        assert str(error.value) == f"{path}: not made by this workflow, or saved again by another tool"
+
+
 @pytest.mark.parametrize("kind", ["npz", "parquet"])
 def test_whatever_bit_is_flipped_a_file_is_read_right_or_refused_by_name(tmp_path, kind):
     path, same = written(tmp_path, kind)
@@ -93,7 +128,7 @@ def test_whatever_bit_is_flipped_a_file_is_read_right_or_refused_by_name(tmp_pat
         try:
             right = same()
         except DamagedFile as error:
-            right = str(error).startswith(f"{path}: damaged") and "\n" not in str(error)
+            right = str(error).startswith(f"{path}: ") and "\n" not in str(error)
             refused += 1
         assert right, n
     assert refused > len(content) / 5 / 4

@@ -2,7 +2,7 @@ import pytest
 
 from memorization.records import RECORD, RUN, records, runs
 
-ROW = dict.fromkeys(RECORD, 1) | {"phase": "train", "family": "zipf", "exact": True}
+ROW = dict.fromkeys(RECORD, 1) | {"phase": "train", "family": "toy", "exact": True}
 
 
 def test_records_have_the_columns_that_all_families_share():
@@ -20,4 +20,4 @@ def test_other_columns_and_phases_are_refused(change):
 
 def test_a_missing_column_is_refused():
     with pytest.raises(ValueError, match="allowed are exactly family"):
-        runs(family="zipf")
+        runs(family="toy")

@@ -50,9 +50,7 @@ def exposures(items: pd.DataFrame) -> None:
     for name, rows in first.groupby("condition"):
         groups = {f"{low}-{high - 1}": rows[rows["rank"].between(low, high - 1)] for low, high in ((0, 10), (10, 100))}
         groups["100 and up"] = rows[rows["rank"] >= 100]
-        print(
-            f"{name}:", *(f"{key}: {part['exposures'].median():.0f} ({len(part)});" for key, part in groups.items())
-        )
+        print(f"{name}:", *(f"{key}: {part['exposures'].median():.0f} ({len(part)});" for key, part in groups.items()))
 
 
 def switches(summary: pd.DataFrame) -> None:

@@ -14,8 +14,7 @@ from pathlib import Path
 import yaml
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
-from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT202012
+from referencing import Registry
 
 
 def _is(kind) -> Callable[[object, object], bool]:
@@ -83,15 +82,14 @@ def check(config: Mapping, schemas: str | Path, families: Iterable[str], strict:
     ConfigurationError
         One line, such as ``<family>.seeds: 0 is less than the minimum of 1``.
     """
-    families, folder = list(families), Path(schemas)
-    registry = Registry(retrieve=lambda uri: _resource(folder / uri))
-    shared = _contents(folder / "config.schema.yaml")
+    families, registry = list(families), _registry(Path(schemas))
+    shared = registry.contents("config.schema.yaml")
     allowed = [*shared["properties"], *families]
     unknown = [key for key in sorted(config, key=str) if key not in allowed]
     if unknown and strict:
         raise ConfigurationError(f"{unknown[0]}: unknown section; allowed: {', '.join(sorted(allowed))}")
     parts = [(shared, {key: config[key] for key in shared["properties"] if key in config})]
-    parts += [(_contents(folder / f"{name}.schema.yaml"), {name: config[name]}) for name in families]
+    parts += [(registry.contents(f"{name}.schema.yaml"), {name: config[name]}) for name in families]
     for schema, part in parts:
         error = best_match(Validator(schema, registry=registry).iter_errors(part))
         if error is not None:
@@ -139,12 +137,10 @@ def export_environment(checkout: str | Path) -> None:
 
 
 @cache
-def _contents(path: Path) -> dict:
-    return yaml.safe_load(path.read_text("utf-8"))
-
-
-def _resource(path: Path) -> Resource:
-    return Resource(_contents(path), DRAFT202012)
+def _registry(schemas: Path) -> Registry:
+    """All schemas of a folder, read once: a registry that retrieves them reads a file for each reference to it."""
+    files = sorted(schemas.glob("*.schema.yaml"))
+    return Registry().with_contents((path.name, yaml.safe_load(path.read_text("utf-8"))) for path in files).crawl()
 
 
 def _explain(value, error: ValidationError) -> str:

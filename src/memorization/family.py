@@ -197,4 +197,5 @@ class Family:
 def family_of(rule: str, families: Iterable[str]) -> str | None:
     """The family whose name a rule's begins with, behind a module's prefix or not; None for a rule of several."""
     of = [name for name in families if f"_{name}_" in f"_{rule}_"]
+    of = [name for name in of if not any(f"_{name}_" in f"_{other}_" and name != other for other in of)]  # part of it
     return of[0] if len(of) == 1 else None

@@ -142,8 +142,10 @@ def read_made_by(path: str | Path) -> dict:
             return _made_by(path, (pq.read_schema(path).metadata or {}).get(b"made_by"))
         with open(path, "rb") as file:  # safetensors: the length of a JSON header, the header, the tensors
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, os.fstat(file.fileno()).st_size)))
-        return _made_by(path, header.get("__metadata__", {}).get("made_by"))
+            header = file.read(min(length, os.fstat(file.fileno()).st_size))
+        if len(header) < length:
+            raise DamagedFile(path, "its header is cut off")
+        return _made_by(path, json.loads(header).get("__metadata__", {}).get("made_by"))
 
 
 def noted_inputs(result: str | Path, beginning: str, results: str | Path) -> list[Path]:

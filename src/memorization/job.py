@@ -13,7 +13,6 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-import __main__
 from memorization.files import read_made_by, read_tables, write_arrays, write_table
 from memorization.plan import check_planned_code
 from memorization.provenance import canonical, code_digest
@@ -31,7 +30,7 @@ class Job:
         self.device = snakemake.config["device"]  # as asked for, until the script settles on one
         self.gpu_share = snakemake.config["gpu_share"]
         self._of_inputs: dict[str, dict] = {}  # what they say of themselves, by path
-        self.code = code_digest(__main__.__file__)
+        self.code = code_digest(sys.modules["__main__"].__file__)
         check_planned_code(self.rule, self.code)
 
     def settings(self, name: str):

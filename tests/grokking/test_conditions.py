@@ -1,40 +1,31 @@
 import pytest
-import yaml
-from sections import changed
+from sections import changed, complete
 
-from memorization.configuration import ConfigurationError, names
-from memorization.grokking.conditions import (
-    check,
-    condition,
-    equations_settings,
-    evaluation_settings,
-    perturbed_runs,
-    run_memory,
-    split_seed,
-    table_memory,
-    training_settings,
-)
-from memorization.provenance import ROOT
+from memorization.configuration import ConfigurationError
+from memorization.grokking.conditions import Grokking
+from memorization.grokking.task.model import build
+from memorization.models.shape import decoder_flops
 
-SECTION = yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())["grokking"]
+SECTION = complete()["grokking"]
+GROKKING = Grokking(SECTION)
 
 
 def test_a_condition_has_the_defaults_for_what_it_does_not_say():
-    assert condition(SECTION, "wd_2")["weight_decay"] == 2
-    assert condition(SECTION, "wd_2")["steps"] == SECTION["defaults"]["steps"]
-    assert training_settings(SECTION, "wd_2").keys() == SECTION["defaults"].keys() - {"runtime"}
-    assert evaluation_settings(SECTION, "wd_0") == {"dataset": "addition", "batch_size": 512, "weight_decay": 0}
+    assert GROKKING.condition("wd_2")["weight_decay"] == 2
+    assert GROKKING.condition("wd_2")["steps"] == SECTION["defaults"]["steps"]
+    assert GROKKING.settings("wd_2").keys() == SECTION["defaults"].keys() - {"mem_mb", "runtime"}
+    assert GROKKING.evaluation("wd_0") == {"dataset": "addition", "batch_size": 512, "weight_decay": 0}
 
 
 def test_the_default_is_the_source_s():
-    settings = condition(SECTION, "wd_1")
+    settings = GROKKING.condition("wd_1")
     assert {name: settings[name] for name in ("n_layers", "n_heads", "d_model", "batch_size", "warmup")} == {
         "n_layers": 2, "n_heads": 4, "d_model": 128, "batch_size": 512, "warmup": 10,
     }  # fmt: skip
     assert SECTION["datasets"][0] | {"name": ""} == {
         "name": "", "p": 97, "operator": "+", "train_fraction": 0.4, "split": "pairs", "split_seed": 0,
     }  # fmt: skip
-    assert {condition(SECTION, name)["weight_decay"] for name in names(SECTION["conditions"])} == {0, 1, 2}
+    assert {GROKKING.condition(name)["weight_decay"] for name in GROKKING.names} == {0, 1, 2}
     assert SECTION["dmd"] | {"window": 0} == {
         "method": "projected", "center_mode": "relative_to_t0", "n_delays": 32, "k_mode": 10,
         "surrogates": 20, "window": 0,
@@ -46,23 +37,45 @@ def test_the_default_is_the_source_s():
 
 
 def test_a_split_has_a_seed_of_its_own_or_the_run_s():
-    assert split_seed(SECTION, "wd_0", "2") == 0
-    assert split_seed(changed(SECTION, ("datasets", 0, "split_seed"), "run"), "wd_0", "2") == 2
-    assert "split_seed" not in equations_settings(SECTION, "addition")
+    assert GROKKING.split("wd_0", "2") == {"dataset": "addition", "seed": 0}
+    of_runs = Grokking(changed(SECTION, ("datasets", 0, "split_seed"), "run"))
+    assert of_runs.split("wd_0", "2") == {"dataset": "addition", "seed": 2}
+    assert "split_seed" not in GROKKING.equations("addition")
 
 
-def test_every_perturbation_of_every_seed_is_a_run():
-    runs = perturbed_runs(SECTION, "p/{perturbation}/{condition}/{seed}", "r/{condition}/{seed}")
-    assert len(runs) == len(SECTION["perturbations"]) * SECTION["seeds"]
-    assert len({run["perturbed"] for run in runs}) == len(runs)
-    assert runs[0]["reference"] == "r/wd_2/0"
+def test_every_perturbation_of_every_seed_is_a_run_beside_its_reference():
+    runs = [tuple(run.values()) for run in GROKKING.perturbed_runs]
+    assert runs == [("wd_2", seed, each) for each in ("round_off", "relative_tenth") for seed in (0, 1, 2)]
+    table = {each.name: each for each in GROKKING.tables}["perturbation"]
+    patterns = {"grokking": {"perturbed": "p/{perturbation}/{condition}/{seed}", "trajectory": "r/{condition}/{seed}"}}
+    paths = {name: files.paths(patterns, "grokking") for name, files in table.inputs().items()}
+    assert len(set(paths["perturbed"])) == len(runs)
+    assert paths["perturbed"][0] == "p/round_off/wd_2/0"
+    assert paths["references"] == [f"r/wd_2/{seed}" for seed in (0, 1, 2)] * 2
+    assert [run["perturbation"]["name"] for run in table.settings()["runs"]] == [name for *_, name in runs]
 
 
-def test_memory_grows_with_what_is_kept():
-    assert 1000 < run_memory(SECTION, "wd_0") < 2000
-    assert run_memory(changed(SECTION, ("defaults", "d_model"), 1024), "wd_0") > 5000
-    assert 1000 < table_memory(SECTION) < 4000
-    assert table_memory(changed(SECTION, ("seeds",), 20)) > 6000
+def test_a_perturbed_condition_s_own_seeds_are_perturbed():
+    fewer = Grokking(changed(SECTION, ("conditions", 2, "seeds"), [4]))
+    assert {run["seed"] for run in fewer.perturbed_runs} == {4}
+
+
+@pytest.mark.parametrize("scale", [None, "smoke", "paper"])
+def test_every_condition_s_model_has_as_many_parameters_as_its_size_says(scale):
+    grokking = Grokking(complete(scale)["grokking"])
+    for name in grokking.names:
+        model = build(grokking.condition(name), grokking.dataset(name)["p"])
+        assert grokking.training_size(name)["parameters"] == sum(each.numel() for each in model.parameters()), name
+
+
+def test_a_condition_s_trainings_are_its_runs_and_those_that_are_perturbed():
+    plain, perturbed = GROKKING.training_size("wd_1"), GROKKING.training_size("wd_2")
+    assert (plain["jobs"], perturbed["jobs"]) == (3, 3 + 6)
+    assert plain["steps"] == perturbed["steps"] == 6000
+    step = 3 * 512 + 97**2 / 100  # a batch there and back, and all equations every 100 steps
+    forward = decoder_flops(n_outputs=100, length=5, n_layers=2, d_model=128)
+    assert plain["flops"] == pytest.approx(3 * 6000 * step * forward)
+    assert perturbed["flops"] == pytest.approx((3 * 6000 + 6 * 2600) * step * forward)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +117,7 @@ def test_memory_grows_with_what_is_kept():
 )
 def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, message):
     with pytest.raises(ConfigurationError, match=rf"^grokking\.{message}") as error:
-        check(changed(SECTION, path, value))
+        Grokking(changed(SECTION, path, value)).check()
     assert "\n" not in str(error.value)
 
 
@@ -112,30 +125,20 @@ def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, mes
 @pytest.mark.parametrize("path", [("embedding", "n_quantiles"), ("fingerprint", "probe_size")])
 def test_a_snapshot_of_one_value_has_no_mean_to_leave_out(part, path):
     one = changed(SECTION, path, 1)
-    check(one)
+    Grokking(one).check()
     with pytest.raises(ConfigurationError, match=rf"^grokking.{part}.center_mode: .* with {'.'.join(path)} of 2 or m"):
-        check(changed(one, (part, "center_mode"), "per_snapshot_mean"))
+        Grokking(changed(one, (part, "center_mode"), "per_snapshot_mean")).check()
 
 
-@pytest.mark.parametrize("scale", ["config", "smoke", "paper"])
+@pytest.mark.parametrize("scale", [None, "smoke", "paper"])
 def test_the_configurations_that_stand_are_sound(scale):
-    overlay = yaml.safe_load((ROOT.parent / f"config/{scale}.yaml").read_text())["grokking"]
-    check(
-        {
-            key: value | overlay.get(key, {}) if isinstance(value, dict) else overlay.get(key, value)
-            for key, value in SECTION.items()
-        }
-    )
+    Grokking(complete(scale)["grokking"]).check()
 
 
 def test_the_paper_s_scale_has_the_sources_seeds_and_every_epsilon():
-    overlay = yaml.safe_load((ROOT.parent / "config/paper.yaml").read_text())["grokking"]
-    assert overlay["seeds"] == [47, 48, 49, 50, 51]
-    assert [each["weight_decay"] for each in overlay["conditions"]] == [0, 1, 2]
+    section = complete("paper")["grokking"]
+    assert section["seeds"] == [47, 48, 49, 50, 51]
+    assert [each["weight_decay"] for each in section["conditions"]] == [0, 1, 2]
     for kind in ("relative", "multiplicative"):
-        assert {each["epsilon"] for each in overlay["perturbations"] if each["kind"] == kind} | {0} == {
-            0,
-            1e-6,
-            1e-3,
-            0.1,
-        }
+        epsilons = {each["epsilon"] for each in section["perturbations"] if each["kind"] == kind}
+        assert epsilons | {0} == {0, 1e-6, 1e-3, 0.1}

@@ -1,30 +1,28 @@
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
-from memorization.grokking.drawing import FIGURES
+from sections import complete, plotting
 
-from memorization.configuration import figure_settings
-from memorization.grokking.dynamics.figures import distances_figure, eigenvalues_figure, spectrum_figure
-from memorization.grokking.dynamics.spectra import FINGERPRINT, run_distances
-from memorization.grokking.task.figures import (
-    accuracy_figure,
+from memorization.grokking.dynamics.figures import (
+    distances_figure,
+    eigenvalues_figure,
     fingerprint_figure,
-    perturbation_figure,
     residual_figure,
+    spectrum_figure,
 )
+from memorization.grokking.dynamics.spectra import FINGERPRINT, run_distances
+from memorization.grokking.task.figures import accuracy_figure, perturbation_figure
 from memorization.plotting import save, style
-from memorization.provenance import ROOT
 
-PLOTTING = yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())["plotting"]
+CONFIG = complete()
 CONDITIONS = ["wd_1", "wd_2"]
 RUNS = [(condition, seed) for condition in CONDITIONS for seed in range(3)]
 
 
 def settings(name):
-    return figure_settings(PLOTTING, f"grokking_{name}")
+    return plotting(CONFIG, "grokking", name)
 
 
 def history():
@@ -100,13 +98,11 @@ def test_accuracy_has_both_splits_their_mean_and_chance():
 
 def test_the_fingerprint_has_a_line_a_quantile_and_its_crossings():
     steps, levels = np.arange(0, 20, 2), np.array([0.1, 0.5, 0.9])
-    embeddings = {
-        name: {"steps": steps, "quantiles": levels, "snapshots": np.outer(steps, levels) - 5} for name in ("one", "two")
-    }
+    embedded = [(steps, levels, np.outer(steps, levels) - 5)] * 2
     runs = transitions().iloc[[0, 3]]
-    figure = fingerprint_figure(embeddings, runs, "log_prob", "val", settings("fingerprint"))
+    figure = fingerprint_figure(embedded, runs, "log_prob", "val", settings("fingerprint"))
     one, two = figure.axes[:2]
-    assert (one.get_title(), two.get_title()) == ("one", "two")
+    assert (one.get_title(), two.get_title()) == ("wd_1, seed 0", "wd_2, seed 0")
     assert len([line for line in one.lines if len(line.get_xdata()) == 10]) == 3
     lines = [[line for line in ax.lines if len(line.get_xdata()) == 2] for ax in (one, two)]
     assert all(line.pop().get_ydata()[0] == pytest.approx(-np.log(97)) for line in lines)
@@ -184,19 +180,17 @@ def test_a_perturbation_of_nothing_can_be_drawn():
 
 def test_one_run_s_eigenvalues_have_the_unit_circle():
     values = np.array([0.9, 0.5 + 0.5j, 0.5 - 0.5j])
-    ax = eigenvalues_figure(values, "wd_1/seed0", PLOTTING["style"]).axes[0]
+    ax = eigenvalues_figure(values, "wd_1/seed0", CONFIG["style"]).axes[0]
     np.testing.assert_allclose(ax.collections[0].get_offsets(), np.stack([values.real, values.imag], axis=1))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Re λ", "Im λ")
 
 
-@pytest.mark.parametrize("name", ["spectrum", "distances"])
-def test_a_figure_is_written_alike_each_time(tmp_path, name):
-    tables = {"spectrum": [spectra()], "distances": [run_distances(spectra()), ratios_of(2.0)]}[name]
+def test_a_figure_is_written_alike_each_time(tmp_path):
+    tables, look = (run_distances(spectra()), ratios_of(2.0)), settings("distances")
     contents = []
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         paths = {ext: str(tmp_path / folder / f"x.{ext}") for ext in ("pdf", "png", "svg")}
-        figure = FIGURES[name](*tables, conditions=CONDITIONS, plotting=settings(name))
-        save(figure, paths, settings(name), {"code": "abcdef"})
+        save(distances_figure(*tables, conditions=CONDITIONS, plotting=look), paths, look, {"code": "abcdef"})
         contents.append([(tmp_path / folder / f"x.{ext}").read_bytes() for ext in paths])
     assert contents[0] == contents[1]

@@ -6,16 +6,17 @@ from torch.nn import functional as F
 from memorization.grokking.task.equations import Batches, equations, probe, split_equations
 from memorization.grokking.task.model import tokens
 from memorization.grokking.task.perturbation import weight_distances
-from memorization.grokking.task.training import Rows, Training, evaluate, learning_rate, readings, train
+from memorization.grokking.task.training import Training, evaluate, learning_rate, readings, train
 from memorization.provenance import generator
 from memorization.training.checkpoints import Unfinished
+from memorization.training.fit import Recorder
 
 P = 11
 SETTINGS = {
     "n_layers": 2, "n_heads": 2, "d_model": 16, "learning_rate": 1e-2, "weight_decay": 1.0, "warmup": 10,
     "steps": 60, "stop_after": 10, "min_steps": 0,
 }  # fmt: skip
-EVALUATION = {"every": 10, "checkpoints": 4}
+EVALUATION = {"every": 10, "n_records": 4}
 FINGERPRINT = {"source": "log_prob", "token_index": -1, "record_every": 2}
 TABLE = equations(P, "+")
 DATA = {"p": np.array(P), "equations": TABLE, "train": split_equations(TABLE, 60, "pairs", generator("test", 0))}
@@ -26,11 +27,10 @@ def arguments(seed=0, **settings):
     return SETTINGS | settings, DATA, Batches(DATA["train"], 16, "test", seed), PROBES, seed
 
 
-def run(tmp_path, every=3600.0, until=None, perturbation=None, fingerprint=FINGERPRINT, **settings):
+def run(tmp_path, every=3600.0, last_step=None, perturbation=None, fingerprint=FINGERPRINT, **settings):
     unfinished = Unfinished(tmp_path / "x.a.unfinished", every)
-    return train(
-        *arguments(**settings), EVALUATION, fingerprint, "cpu", unfinished, 3600, perturbation=perturbation, until=until
-    )  # fmt: skip
+    changes = {"perturbation": perturbation, "last_step": last_step}
+    return train(*arguments(**settings), EVALUATION, fingerprint, "cpu", unfinished, 3600, **changes)
 
 
 def fresh(**settings):
@@ -78,7 +78,7 @@ def test_steps_are_those_of_adamw_on_the_plain_decoder():
 
 def test_the_probe_s_reading_is_the_log_probability_of_the_answer(tmp_path):
     """Not of the token after it, whose fingerprint cannot see grokking."""
-    trajectory = run(tmp_path, until=2).trajectory()
+    trajectory = run(tmp_path, last_step=2).trajectory()
     expected = {split: plain_log_probs(fresh().model, PROBES[split]) for split in ("val", "train")}
     for split, values in expected.items():
         assert trajectory[split].shape == (2, 20)
@@ -116,7 +116,7 @@ def test_evaluation_is_of_all_equations(monkeypatch):
 
 
 def test_what_is_recorded_and_when(tmp_path):
-    training = run(tmp_path, until=60, stop_after=10**6)
+    training = run(tmp_path, last_step=60, stop_after=10**6)
     trajectory = training.trajectory()
     np.testing.assert_array_equal(trajectory["fingerprint_step"], np.arange(0, 61, 2))
     assert trajectory["checkpoint_step"].tolist() == [0, 1, 4, 15, 60]
@@ -142,14 +142,14 @@ def test_training_stops_so_many_steps_after_the_first_crossing(
     tmp_path, monkeypatch, reached, stop_after, min_steps, last
 ):
     """Validation accuracy is made to cross at a step, and to fall again at the next evaluation."""
-    plain = Training.record
+    append = Recorder.append
 
-    def crossing(self, n, end=False):
-        plain(self, n, end)
-        if self.recorded["step"].last == n:
-            self.recorded["accuracy_val"].rows[-1] = np.float64(0.99 if n == reached else 0.3)
+    def crossing(self, **row):
+        if "accuracy_val" in row:
+            row["accuracy_val"] = 0.99 if row["step"] == reached else 0.3
+        append(self, **row)
 
-    monkeypatch.setattr(Training, "record", crossing)
+    monkeypatch.setattr(Recorder, "append", crossing)
     trajectory = run(tmp_path, stop_after=stop_after, min_steps=min_steps).trajectory()
     assert trajectory["step"][-1] == last
     assert trajectory["checkpoint_step"][-1] == last
@@ -158,18 +158,15 @@ def test_training_stops_so_many_steps_after_the_first_crossing(
 
 
 def test_a_run_may_be_cut_short(tmp_path):
-    assert run(tmp_path, until=24).trajectory()["step"][-1] == 24
+    assert run(tmp_path, last_step=24).trajectory()["step"][-1] == 24
 
 
-@pytest.mark.parametrize("kill_at", [8, 23, 59])
-def test_an_interrupted_training_keeps_every_snapshot_once_and_ends_like_an_unbroken_one(
-    tmp_path, monkeypatch, capsys, kill_at
-):
+def test_an_interrupted_training_keeps_every_snapshot_once_and_ends_like_an_unbroken_one(tmp_path, monkeypatch, capsys):
     unbroken = run(tmp_path / "one")
     step = Training.step
 
     def killed(self, n):
-        if n == kill_at:
+        if n == 23:
             raise KeyboardInterrupt
         return step(self, n)
 
@@ -178,7 +175,7 @@ def test_an_interrupted_training_keeps_every_snapshot_once_and_ends_like_an_unbr
         run(tmp_path, every=0)
     monkeypatch.setattr(Training, "step", step)
     again = run(tmp_path, every=0)
-    assert "going on after step" in capsys.readouterr().out
+    assert "going on after step 22" in capsys.readouterr().out
     trajectory = again.trajectory()
     np.testing.assert_array_equal(trajectory["fingerprint_step"], np.arange(0, 61, 2))
     for name, rows in unbroken.trajectory().items():
@@ -196,18 +193,6 @@ def test_conditions_of_a_seed_begin_alike_and_see_the_same_batches():
     assert one.step(1).item() == other.step(1).item()
     assert one.step(2).item() == other.step(2).item()
     assert one.step(3).item() != other.step(3).item()  # the second step was the first to change weights
-
-
-def test_rows_grow_and_come_back():
-    rows = Rows((2,), np.float32)
-    assert rows.array().shape == (0, 2)
-    assert rows.last is None
-    rows.add([1, 2])
-    rows.add([3, 4])
-    other = Rows((2,), np.float32)
-    other.set(rows.array())
-    other.add([5, 6])
-    assert other.array().tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
 def perturbed(kind, epsilon, seed=0):
@@ -237,16 +222,16 @@ def test_a_multiplicative_perturbation_scales_each_weight():
 
 def test_without_perturbation_a_run_is_equal_to_the_bit(tmp_path):
     """The floor of every drift: nothing at all in one process, round-off where batches are summed backwards."""
-    reference = run(tmp_path / "a", until=30)
-    same = run(tmp_path / "b", until=30, perturbation={"kind": "relative", "epsilon": 0})
+    reference = run(tmp_path / "a", last_step=30)
+    same = run(tmp_path / "b", last_step=30, perturbation={"kind": "relative", "epsilon": 0})
     assert all(torch.equal(same.weights()[name], tensor) for name, tensor in reference.weights().items())
     np.testing.assert_array_equal(same.trajectory()["val"], reference.trajectory()["val"])
-    backwards = run(tmp_path / "c", until=30, perturbation={"kind": "round_off", "epsilon": 0})
+    backwards = run(tmp_path / "c", last_step=30, perturbation={"kind": "round_off", "epsilon": 0})
     drift = weight_distances(backwards.weights(), reference.weights())
     assert drift["weight_step"].tolist() == [0, 1, 4, 15, 30]
     assert (drift["weight_distance"][:2] == 0).all()  # the first step has no rate
     assert 0 < drift["weight_distance"][-1] < 1e-3
-    larger = run(tmp_path / "d", until=30, perturbation={"kind": "relative", "epsilon": 1e-1})
+    larger = run(tmp_path / "d", last_step=30, perturbation={"kind": "relative", "epsilon": 1e-1})
     drift = weight_distances(larger.weights(), reference.weights())
     assert drift["weight_distance"][0] == pytest.approx(0.1, rel=1e-3)
 

@@ -1,16 +1,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from sections import complete
 
-from memorization.configuration import figure_settings
 from memorization.plotting import save, style
-from memorization.provenance import ROOT
 from memorization.random_sequences.figures import LN2, curves_figure, switch_figure
 
-PLOTTING = yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())["plotting"]
-CURVES, SWITCH = (figure_settings(PLOTTING, name) for name in ("zipf_curves", "zipf_switch"))
+OPEN = [None, None]
+CURVES = complete()["style"] | {"palette": "viridis", "exposures": OPEN, "loss": OPEN, "suffix_loss": [1e-4, 3.0]}
+SWITCH = complete()["style"] | {"panel_width": 1.9, "step": [0, None], "suffix_loss": [-0.1, None]}
 
 
 @pytest.fixture
@@ -99,8 +98,8 @@ def test_a_figure_is_written_alike_each_time_and_says_what_made_it(table, tmp_pa
 
 
 SWITCHES = [
-    {"name": "one", "model": "base", "at": [100], "steps": 120},
-    {"name": "two", "model": "base", "at": [100, 200], "steps": 220},
+    {"name": "one", "condition": "base", "switch_steps": [100], "steps": 120},
+    {"name": "two", "condition": "base", "switch_steps": [100, 200], "steps": 220},
 ]
 
 
@@ -108,7 +107,9 @@ def totals():
     """Summaries in which accuracies tell the set: .9 of the first, .8 of the second, .7 of the third."""
     rows = [("base", seed, 0, step, 0.9) for seed in range(3) for step in (0, 10, 100)]
     for switch in SWITCHES:
-        for begin, end, number in zip(switch["at"], [*switch["at"][1:], switch["steps"]], (1, 2), strict=False):
+        for begin, end, number in zip(
+            switch["switch_steps"], [*switch["switch_steps"][1:], switch["steps"]], (1, 2), strict=False
+        ):
             steps = (begin, begin + 5, end)
             rows += [
                 (switch["name"], seed, each, step, 0.9 - each / 10)

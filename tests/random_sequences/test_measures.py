@@ -8,7 +8,7 @@ from memorization.records import RECORD
 
 SEQUENCES = np.array([[0, 0, 0, 1], [0, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]], np.uint8)
 P = np.array([0.4, 0.3, 0.2, 0.1])
-RUN = {"condition": "some", "model": "decoder", "seed": 5}
+RUN = {"condition": "some", "architecture": "decoder", "seed": 5}
 RIGHT, WRONG = 0.1, 2.0  # nats
 
 
@@ -138,7 +138,7 @@ def test_a_run_with_a_switch_has_two_phases_and_each_sequence_once_a_step():
     assert np.isnan(weighted[(1, "before_switch", 9)])  # though its training ended with it
     for rows in (table, totals):
         assert rows.groupby("set")["switch_start_step"].unique().map(list).to_dict() == {0: [0], 1: [5], 2: [9]}
-    items = sequence_records(table, "zipf", "transformer")
+    items = sequence_records(table, "toy", "transformer")
     assert items["item"].tolist() == [
         "set0/rank1",
         "set1/rank2",
@@ -151,7 +151,7 @@ def test_a_run_with_a_switch_has_two_phases_and_each_sequence_once_a_step():
 
 
 def test_records_are_of_the_suffix(table):
-    rows = sequence_records(table, "zipf", "transformer")
+    rows = sequence_records(table, "toy", "transformer")
     assert list(rows) == list(RECORD)
     assert rows["item"].tolist() == ["set0/rank1", "set0/rank2"]
     assert rows["n_tokens"].tolist() == [2, 3]
@@ -166,5 +166,5 @@ def test_records_are_of_the_suffix(table):
 
 def test_a_run_counts_its_trainable_state_and_its_queue():
     trajectory = {"parameters": np.array(1000), "trainable": np.array(800), "step": np.array([0, 9])}
-    row = sequence_runs(trajectory, RUN, "zipf", "transformer", memory_bits=64).iloc[0]
+    row = sequence_runs(trajectory, RUN, "toy", "transformer", memory_bits=64).iloc[0]
     assert (row["parameters"], row["trainable"], row["state_bits"], row["steps"]) == (1000, 800, 25_664, 9)

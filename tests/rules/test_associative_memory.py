@@ -2,58 +2,60 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sections import complete
 
+from memorization.associative_memory.conditions import AssociativeMemory
 from memorization.data.sequences import following_set, sample_sequences, zipf_probabilities
-from memorization.files import read_arrays, write_arrays, write_table
+from memorization.files import read_arrays, read_made_by
 from memorization.provenance import generator
 from memorization.random_sequences.measures import evaluate
 from memorization.records import RECORD, RUN
-from memorization.training.checkpoints import read_tensors, write_tensors
+from memorization.training.checkpoints import read_tensors
 
-COUNT, LENGTH = 80, 12  # of config/smoke.yaml
-FAMILY = "results/associative_memory"
-SEQUENCES, FOLLOWING = (f"{FAMILY}/sequences/smoke/seed0{ending}.npz" for ending in ("", "_resample1"))
-TRAJECTORY = f"{FAMILY}/trajectories/{{}}/seed0/step{{}}.npz"
-CHECKPOINT = f"{FAMILY}/checkpoints/{{}}/seed0/step{{}}.safetensors"
-CONDITIONS = ("heads_1", "heads_2", "linear_readout")
+MEMORY = AssociativeMemory(complete("smoke")["associative_memory"])  # heads_2 of two seeds, and resample after it
+COUNT, LENGTH = 80, 12
+FOLDER = "results/associative_memory"
+SEQUENCES, FOLLOWING = (f"{FOLDER}/sequences/smoke/seed0{ending}.npz" for ending in ("", "_resample1"))
+TRAJECTORY = f"{FOLDER}/trajectories/{{}}/seed0/step{{}}.npz"
+CHECKPOINT = f"{FOLDER}/checkpoints/{{}}/seed0/step{{}}.safetensors"
+EVALUATION = f"{FOLDER}/evaluations/{{}}/seed{{}}/{{}}.parquet"
 
 
 @pytest.fixture
-def given(tmp_path):
+def sequences(given):
     first = sample_sequences(COUNT, LENGTH, generator("smoke", 0, "sequences"))
     second = following_set(first[None], "resample", np.random.default_rng(0))
-    paths = {SEQUENCES: tmp_path / "first.npz", FOLLOWING: tmp_path / "second.npz"}
-    for path, sequences in zip(paths.values(), (first, second), strict=True):
-        write_arrays(path, {"sequences": sequences, "probabilities": zipf_probabilities(COUNT, 1.0)}, {})
-    return paths
+    inputs, p = {}, zipf_probabilities(COUNT, 1.0)
+    for path, sequences in ((SEQUENCES, first), (FOLLOWING, second)):
+        inputs |= given(path, {"sequences": sequences, "probabilities": p})
+    return inputs
 
 
 @pytest.fixture
-def evaluations(tmp_path):
-    """Tables of smoke runs, of this family and of zipf's small, that differ by condition."""
-    paths = {}
+def evaluations(given):
+    """``evaluations(kind, *conditions)``: tables of their smoke runs, which differ by condition."""
     sequences, p = sample_sequences(COUNT, LENGTH, np.random.default_rng(0)), zipf_probabilities(COUNT, 1.0)
-    for condition in (*CONDITIONS, "resample", "small"):
-        begin, sets = (40, 2) if condition == "resample" else (0, 1)
-        for seed in (0, 1):
-            step = np.repeat([begin, begin + 5, begin + 20], COUNT)
-            rank = np.tile(np.arange(COUNT), 3)
+
+    def of(kind, *conditions):
+        inputs = {}
+        for run in MEMORY.runs(kind, conditions).wildcards:
+            first, sets = (40, 2) if run["condition"] == "resample" else (0, 1)
+            step, rank = np.repeat([first, first + 5, first + 20], COUNT), np.tile(np.arange(COUNT), 3)
             trajectory = {"step": step, "rank": rank, "set": np.full(len(step), sets - 1), "last_exposure_step": step}
-            trajectory |= {"exposures": (step - begin) * (1 + seed) + 1}
+            trajectory |= {"exposures": (step - first) * (1 + run["seed"]) + 1}
             nll = np.repeat(0.7 / (1 + step[:, None]), LENGTH, axis=1).astype(np.float32)
             weighted = {"weighted_step": np.unique(step), "weighted_loss": np.full(3, 0.3)}
-            run = {"condition": condition, "model": "x", "seed": seed, "n_heads": len(condition), "eta": 10.0}
-            tables = evaluate([trajectory | weighted | {"nll": nll}], np.stack([sequences] * sets), p, 1, run)
-            family = "results/zipf" if condition == "small" else FAMILY
-            for name, table in zip(("by_sequence", "summary"), tables, strict=True):
-                file = tmp_path / f"{condition}{seed}{name}.parquet"
-                write_table(file, table, {})
-                paths[f"{family}/evaluations/{condition}/seed{seed}/{name}.parquet"] = file
-    return paths
+            columns = run | {"architecture": "associative_memory", "n_heads": 2, "eta": 10.0}
+            tables = evaluate([trajectory | weighted | {"nll": nll}], np.stack([sequences] * sets), p, 1, columns)
+            table = dict(zip(("by_sequence", "summary"), tables, strict=True))[kind]
+            inputs |= given(EVALUATION.format(run["condition"], run["seed"], kind), table)
+        return inputs
+
+    return of
 
 
-def test_training_fills_the_queue_and_goes_on_after_a_switch(run_rule, given, tmp_path):
-    checkpoint = run_rule("associative_memory_train", CHECKPOINT.format("heads_2", 40), {SEQUENCES: given[SEQUENCES]})
+def test_training_fills_the_queue_and_goes_on_after_a_switch(run_rule, sequences, tmp_path):
+    checkpoint = run_rule("associative_memory_train", CHECKPOINT.format("heads_2", 40), sequences)
     state = read_tensors(checkpoint)
     assert state["model.stored"] == 40 * 64
     assert (state["model.queue"] >= 0).all()
@@ -61,67 +63,59 @@ def test_training_fills_the_queue_and_goes_on_after_a_switch(run_rule, given, tm
     trajectory = read_arrays(tmp_path / TRAJECTORY.format("heads_2", 40))
     assert trajectory["parameters"] == 2 * 12 * 11 // 2 + 2 * 12
     assert trajectory["weighted_loss"][-1] < trajectory["weighted_loss"][0] - 0.02
-    following = {FOLLOWING: given[FOLLOWING]}
-    after = read_tensors(run_rule("associative_memory_train", CHECKPOINT.format("resample", 60), following))
+    assert not list(checkpoint.parent.glob("*.unfinished"))
+    after = read_tensors(run_rule("associative_memory_train", CHECKPOINT.format("resample", 60)))
     assert after["model.stored"] == 60 * 64
     assert after["exposures"].sum(dim=1).tolist() == [40 * 64, 20 * 64]
 
 
-def test_evaluation_tells_heads_temperature_and_memory(run_rule, given, tmp_path):
+def test_evaluation_tells_heads_temperature_and_memory(run_rule, sequences, given, tmp_path):
     trajectory = {name: np.zeros(COUNT, int) for name in ("step", "set", "exposures", "last_exposure_step")}
     trajectory |= {"rank": np.arange(COUNT), "nll": np.full((COUNT, LENGTH), 0.1, np.float32)}
     trajectory |= {"parameters": np.array(312), "trainable": np.array(312)}
-    write_arrays(
-        tmp_path / "t.npz", trajectory | {"weighted_step": np.array([0]), "weighted_loss": np.array([0.1])}, {}
-    )
-    inputs = {SEQUENCES: given[SEQUENCES], TRAJECTORY.format("heads_2", 40): tmp_path / "t.npz"}
-    run = tmp_path / f"{FAMILY}/evaluations/heads_2/seed0"
-    table = pd.read_parquet(
-        run_rule("associative_memory_evaluate", f"{FAMILY}/evaluations/heads_2/seed0/by_sequence.parquet", inputs)
-    )
+    trajectory |= {"weighted_step": np.array([0]), "weighted_loss": np.array([0.1])}
+    inputs = sequences | given(TRAJECTORY.format("heads_2", 40), trajectory)
+    path = run_rule("associative_memory_evaluate", EVALUATION.format("heads_2", 0, "by_sequence"), inputs)
+    table = pd.read_parquet(path)
     assert table[["n_heads", "eta", "memory_size"]].drop_duplicates().to_numpy().tolist() == [[2, 10.0, 640]]
-    records, runs = (pd.read_parquet(run / f"{name}.parquet") for name in ("records", "runs"))
+    records, runs = (pd.read_parquet(tmp_path / EVALUATION.format("heads_2", 0, name)) for name in ("records", "runs"))
     assert list(records) == list(RECORD)
     assert set(records["arm"]) == {"associative_memory"}
     assert list(runs) == list(RUN)
     assert runs["state_bits"].tolist() == [32 * 312 + 640 * LENGTH]  # the queue is state
 
 
-def test_table_holds_all_runs(run_rule, evaluations):
-    wanted = {path: file for path, file in evaluations.items() if "summary" in path and FAMILY in path}
-    table = pd.read_parquet(
-        run_rule("associative_memory_table", "results/tables/associative_memory_summary.parquet", wanted)
-    )
-    assert table.groupby(["condition", "seed"]).ngroups == 8
+def test_tables_hold_all_runs(run_rule, given, tmp_path):
+    inputs, kinds = {}, ("by_sequence", "summary", "records", "runs")
+    for kind in kinds:
+        for run in MEMORY.runs(kind).wildcards:
+            table = pd.DataFrame([run | {"kind": kind}])
+            inputs |= given(EVALUATION.format(run["condition"], run["seed"], kind), table)
+    run_rule("associative_memory_runs_table", "results/tables/associative_memory_summary.parquet", inputs)
+    for kind in kinds:
+        path = tmp_path / f"results/tables/associative_memory_{kind}.parquet"
+        table = pd.read_parquet(path)
+        assert set(table["kind"]) == {kind}
+        assert list(zip(table["condition"], table["seed"], strict=True)) == [
+            ("heads_2", 0), ("heads_2", 1), ("resample", 0),
+        ]  # fmt: skip
+        assert len(read_made_by(path)["made_from"]) == 3
 
 
 @pytest.mark.parametrize(
-    ("figure", "table", "conditions"),
+    ("rule", "kind", "conditions", "shown"),
     [
-        ("loss", "by_sequence", ["heads_1", "heads_2"]),
-        ("switch", "summary", ["heads_2", "resample"]),
-        ("heads", "summary", ["heads_1", "heads_2"]),
-        ("comparison", "by_sequence", ["heads_1", "heads_2", "small"]),
+        ("associative_memory_loss_figure", "by_sequence", ["heads_2"], "rank 30"),
+        ("associative_memory_accuracy_figure", "by_sequence", ["heads_2"], "Bayes ceiling"),
+        ("associative_memory_switch_figure", "summary", ["heads_2", "resample"], "old sequences have left the queue"),
+        ("associative_memory_heads_figure", "summary", ["heads_2"], "attention heads, H"),
     ],
 )
-def test_figures_are_drawn_from_the_evaluations_alone(run_rule, evaluations, figure, table, conditions):
-    rule = {"loss": "associative_memory_curves_figure", "switch": "associative_memory_switch_figure"}.get(figure)
-    rule = (
-        rule
-        or {"heads": "associative_memory_heads_figure", "comparison": "associative_memory_comparison_figure"}[figure]
-    )
-    wanted = {
-        path: file
-        for path, file in evaluations.items()
-        if path.endswith(f"{table}.parquet") and path.split("/")[3] in conditions
-    }
-    assert len(wanted) == 2 * len(conditions)
-    assert rule in run_rule(rule, f"results/figures/associative_memory_{figure}.svg", wanted).read_text()
+def test_figures_are_drawn_from_the_evaluations_alone(draw, evaluations, rule, kind, conditions, shown):
+    assert shown in draw(rule, rule.removesuffix("_figure"), evaluations(kind, *conditions))
 
 
-def test_attention_maps_are_drawn_from_a_checkpoint_alone(run_rule, tmp_path):
+def test_attention_maps_are_drawn_from_a_checkpoint_alone(draw, given):
     state = {"model.attention_logits": torch.zeros(12, 2, 12), "model.memory_logits": torch.zeros(2, 12)}
-    write_tensors(tmp_path / "given.safetensors", state, {})
-    target = "results/figures/associative_memory_attention.svg"
-    wanted = {CHECKPOINT.format("heads_2", 40): tmp_path / "given.safetensors"}
-    assert "A(n), n = 4" in run_rule("associative_memory_attention_figure", target, wanted).read_text()
+    inputs = given(CHECKPOINT.format("heads_2", 40), state)
+    assert "A(n), n = 4" in draw("associative_memory_attention_figure", "associative_memory_attention", inputs)

@@ -1,6 +1,5 @@
 """Processes that torchrun starts: none outlives it, nor begins without it."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,52 +9,45 @@ import pytest
 from processes import below, is_running, until
 
 MODULE = """
-import json, os, sys, time
+import os, time
 from pathlib import Path
-given = json.loads(sys.argv[1])
-Path(given["folder"], str(os.getpid())).write_text(f"{__name__} of {len(sys.argv)}")
-time.sleep(given["seconds"])
+
+def train(folder, device, progress, keep_last):
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(3600)
 """
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch):
-    """The folder in which processes of the module ``tells`` tell that they are there."""
-    (tmp_path / "told").mkdir()
-    (tmp_path / "tells.py").write_text(MODULE)
+def started(tmp_path, monkeypatch):
+    """The folder in which processes that run ``toy.train`` leave a file by their id."""
+    (tmp_path / "started").mkdir()
+    (tmp_path / "toy.py").write_text(MODULE)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    return tmp_path / "told"
+    return tmp_path / "started"
 
 
-def run_worker(torchrun, folder):
-    arguments = json.dumps({"folder": str(folder), "seconds": 0})
-    command = [sys.executable, "-m", "memorization.training.worker", "tells", arguments]
-    return subprocess.run(command, env=os.environ | {"MEMORIZATION_TORCHRUN": str(torchrun)}, check=False).returncode
-
-
-def test_a_module_is_run_as_if_by_itself(told):
-    assert run_worker(os.getpid(), told) == 0
-    assert [path.read_text() for path in told.iterdir()] == ["__main__ of 2"]
-
-
-def test_it_is_not_run_where_torchrun_is_gone(told):
-    assert run_worker(os.getppid(), told) == 1
-    assert not list(told.iterdir())
+def test_it_does_nothing_where_torchrun_is_gone(monkeypatch):
+    monkeypatch.setenv("MEMORIZATION_TORCHRUN", str(os.getppid()))  # not this process, which starts it
+    command = [sys.executable, "-m", "memorization.training.worker", "no task: it would fail over that"]
+    result = subprocess.run(command, capture_output=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (1, b"", b"")
 
 
 JOB = """
 import sys
 from memorization.training.distributed import launch
-launch("tells", {"folder": sys.argv[1], "seconds": 3600}, world_size=2)
+arguments = {"folder": sys.argv[1], "device": "cpu", "progress": {}}
+launch({"module": "toy", "function": "train", "arguments": arguments}, world_size=2)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes outlive the job that started them")
-def test_processes_end_where_job_and_torchrun_are_killed_at_once(told):
-    job = subprocess.Popen([sys.executable, "-c", JOB, str(told)], stdout=subprocess.DEVNULL)
-    until(lambda: len(list(told.iterdir())) == 2 or job.poll() is not None)
+def test_processes_end_where_job_and_torchrun_are_killed_at_once(started):
+    job = subprocess.Popen([sys.executable, "-c", JOB, str(started)], stdout=subprocess.DEVNULL)
+    until(lambda: len(list(started.iterdir())) == 2 or job.poll() is not None)
     torchrun, *others = below(job.pid)
-    assert {int(path.name) for path in told.iterdir()} <= set(others)
+    assert {int(path.name) for path in started.iterdir()} <= set(others)
     os.kill(torchrun, signal.SIGSTOP)  # so that it stops nobody
     job.kill()
     os.kill(torchrun, signal.SIGKILL)

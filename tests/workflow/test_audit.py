@@ -46,7 +46,9 @@ def test_a_changed_number_is_named_with_both_values_and_what_is_made_of_it_too(c
     overlay.write_text(yaml.safe_dump({FAMILY: {"conditions": section["conditions"]}}))
     status, lines = audit(capsys, folder, str(overlay), "--", POOLED)
     assert status == 1
-    assert any(line.startswith(f"{TRAJECTORY}: stale: ") and "learning_rate" in line and "0.002 now" in line for line in lines)
+    assert any(
+        line.startswith(f"{TRAJECTORY}: stale: ") and "learning_rate" in line and "0.002 now" in line for line in lines
+    )
     assert any(line.startswith(f"{POOLED}: downstream: made from ") for line in lines)
 
 

@@ -1,18 +1,16 @@
 import pytest
-import yaml
-from sections import changed
+from sections import changed, complete
 
-from memorization.configuration import ConfigurationError, names
-from memorization.provenance import ROOT
-from memorization.zipf.conditions import ZipfConditions
+from memorization.configuration import ConfigurationError
+from memorization.zipf.conditions import Zipf
 
-SECTION = yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())["zipf"]
-CONDITIONS = ZipfConditions(SECTION)
+SECTION = complete()["zipf"]
+ZIPF = Zipf(SECTION)
 
 
 def test_a_condition_has_the_defaults_for_what_it_does_not_say():
-    assert CONDITIONS.condition("heads_1")["n_heads"] == 1
-    assert CONDITIONS.condition("heads_1")["d_model"] == SECTION["defaults"]["d_model"]
+    assert ZIPF.condition("heads_1")["n_heads"] == 1
+    assert ZIPF.condition("heads_1")["d_model"] == SECTION["defaults"]["d_model"]
 
 
 @pytest.mark.parametrize(
@@ -26,24 +24,23 @@ def test_a_condition_has_the_defaults_for_what_it_does_not_say():
     ],
 )
 def test_file_names_select_conditions_and_ranks(text, conditions, ranks):
-    assert CONDITIONS.selection(text) == (conditions, ranks)
+    assert ZIPF.selection(text) == (conditions, ranks)
 
 
-@pytest.mark.parametrize("scale", ["config", "smoke", "paper", "capacity"])
+@pytest.mark.parametrize("scale", [None, "smoke", "paper", "capacity"])
 @pytest.mark.parametrize("ending", ["", "_low", "_mid", "_high"])
 def test_every_condition_can_be_drawn_with_every_selection(scale, ending):
-    overlay = yaml.safe_load((ROOT.parent / f"config/{scale}.yaml").read_text())["zipf"]
-    section = SECTION | overlay | {key: SECTION[key] | overlay.get(key, {}) for key in ("defaults", "evaluation")}
-    for name in names(section["models"]):
-        assert ZipfConditions(section).selection(f"_{name}{ending}")[0] == [name]
+    zipf = Zipf(complete(scale)["zipf"])
+    for name in zipf.first_set:
+        assert zipf.selection(f"_{name}{ending}")[0] == [name]
 
 
 def test_a_file_name_that_selects_nothing_is_refused_with_what_there_is():
     for text in ("_mediun_low", "_mediun"):
         with pytest.raises(ConfigurationError, match="there is no 'mediun'; allowed: small, medium"):
-            CONDITIONS.selection(text)
+            ZIPF.selection(text)
     with pytest.raises(ConfigurationError, match="there is no 'medium_'"):
-        CONDITIONS.selection("_medium_")
+        ZIPF.selection("_medium_")
 
 
 @pytest.mark.parametrize(
@@ -56,30 +53,42 @@ def test_a_file_name_that_selects_nothing_is_refused_with_what_there_is():
             r"zipf.datasets\[laptop\].exponent: 400 makes the rarest of 256 .* allowed: 0 to 126.2",
         ),
         (("datasets", 1, "exponent"), float("nan"), r"zipf.datasets\[matched\].exponent: nan .* allowed: 0 to 132.1"),
-        (("models", 0, "d_model"), 30, r"zipf.models\[small\].d_model: 30 is not divisible by n_heads, 4"),
-        (("defaults", "d_model"), 60, r"zipf.models\[medium\].d_model: 60 is not divisible by n_heads, 8"),
-        (("models", 2, "n_heads"), 16, r"zipf.models\[large_rope\].positions: rope needs an even"),
+        (("conditions", 0, "d_model"), 30, r"zipf.conditions\[small\].d_model: 30 is not divisible by n_heads, 4"),
+        (("defaults", "d_model"), 60, r"zipf.conditions\[medium\].d_model: 60 is not divisible by n_heads, 8"),
+        (("conditions", 2, "n_heads"), 16, r"zipf.conditions\[large_rope\].positions: rope needs an even"),
         (
-            ("models", 0, "dataset"),
+            ("conditions", 0, "dataset"),
             "other",
-            r"zipf.models\[small\].dataset: there is no 'other'; allowed: laptop, matched",
+            r"zipf.conditions\[small\].dataset: there is no 'other'; allowed: laptop, matched",
         ),
-        (("models", 0, "name"), "very_low", r"zipf.models\[very_low\].name: the endings low, mid, high are taken"),
-        (("models", 0, "architecture"), "one_layer_attention", r"zipf.models\[small\]: .* positions: learned"),
+        (
+            ("conditions", 0, "name"),
+            "very_low",
+            r"zipf.conditions\[very_low\].name: the endings low, mid, high are taken",
+        ),
+        (("conditions", 0, "architecture"), "one_layer_attention", r"zipf.conditions\[small\]: .* positions: learned"),
         (("panels", 0), "tiny", "zipf.panels: there is no 'tiny'"),
         (
             ("comparisons", 1, "conditions", 0),
             "heads_9",
             r"zipf.comparisons\[heads\].conditions: there is no 'heads_9'",
         ),
-        (("switches", 0, "model"), "mediun", r"zipf.switches\[resample\].model: there is no 'mediun'; allowed: small"),
-        (("switches", 0, "name"), "medium", r"zipf.switches\[medium\].name: a model has that name"),
         (
-            ("switches", 0, "at"),
-            [2100],
-            r"zipf.switches\[resample\].at: \[2100\]; allowed: rising steps below steps, 2100",
+            ("switches", 0, "condition"),
+            "mediun",
+            r"zipf.switches\[resample\].condition: there is no 'mediun'; allowed: small",
         ),
-        (("switches", 5, "at"), [1500, 1500], r"zipf.switches\[forget\].at: \[1500, 1500\]; allowed: rising steps"),
+        (("switches", 0, "name"), "medium", r"zipf.switches\[medium\].name: a condition has that name"),
+        (
+            ("switches", 0, "switch_steps"),
+            [2100],
+            r"zipf.switches\[resample\].switch_steps: \[2100\]; allowed: rising steps below steps, 2100",
+        ),
+        (
+            ("switches", 5, "switch_steps"),
+            [1500, 1500],
+            r"zipf.switches\[forget\].switch_steps: \[1500, 1500\]; allowed: rising steps",
+        ),
         (
             ("datasets", 0, "length"),
             9,
@@ -101,59 +110,88 @@ def test_a_file_name_that_selects_nothing_is_refused_with_what_there_is():
 )
 def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, message):
     section = changed(SECTION, path, value)
-    if path == ("models", 2, "n_heads"):
-        section["models"][2]["d_model"] = 80
-    if path == ("models", 0, "architecture"):
-        section["models"][0]["positions"] = "rope"
+    if path == ("conditions", 2, "n_heads"):
+        section["conditions"][2]["d_model"] = 80
+    if path == ("conditions", 0, "architecture"):
+        section["conditions"][0]["positions"] = "rope"
     with pytest.raises(ConfigurationError, match=message) as error:
-        ZipfConditions(section).check()
+        Zipf(section).check()
     assert "\n" not in str(error.value)
 
 
 def test_a_figure_of_switches_wants_one():
-    assert CONDITIONS.shown_switches("swap") == CONDITIONS.switches
+    assert ZIPF.shown_switches("swap") == ZIPF.switches
     with pytest.raises(ConfigurationError, match=r"zipf.switches: none; allowed for zipf_swap: one or more"):
-        ZipfConditions(SECTION | {"switches": []}).shown_switches("swap")
-
-
-def test_what_is_recorded_says_how_long_it_may_take_to_read():
-    assert CONDITIONS.run_minutes("forget") == 10
-    data = [entry | {"count": 10**5, "length": 100} for entry in SECTION["datasets"]]
-    large = ZipfConditions(SECTION | {"datasets": data})
-    assert large.run_minutes("medium") == 10 + 40 * (10**5 + 100) // 10**6
-    assert large.table_minutes(["medium"]) == 10 + 3 * (40 * (10**5 + 100) + 10**5) // 10**6
-    assert large.run_minutes("forget") > 4 * (large.run_minutes("medium") - 10)
+        Zipf(SECTION | {"switches": []}).shown_switches("swap")
 
 
 def test_the_configuration_that_stands_is_sound():
-    CONDITIONS.check()
+    ZIPF.check()
 
 
-def test_a_switch_goes_on_from_its_model_and_has_its_settings():
-    assert CONDITIONS.settings("resample_mlp") == CONDITIONS.settings("medium") | {"freeze": "mlp"}
-    assert CONDITIONS.settings("medium")["freeze"] == "none"
-    assert CONDITIONS.trainings("medium") == [1500]
-    assert CONDITIONS.begin("medium", 1500) is None
-    assert CONDITIONS.trainings("resample") == [2100]
-    assert CONDITIONS.begin("resample", 2100) == ("medium", 1500)
-    assert CONDITIONS.trainings("forget") == [1900, 2300, 2700]
-    begins = [CONDITIONS.begin("forget", step) for step in (1900, 2000, 2300, 2700)]
-    assert begins == [("medium", 1500), ("forget", 1900), ("forget", 1900), ("forget", 2300)]
-    assert CONDITIONS.checkpoint_files("forget", "4", 2300) == [
-        "results/zipf/checkpoints/forget/seed4/step1900.safetensors"
-    ]
-    assert CONDITIONS.checkpoint_files("medium", "4", 2300) == []
+def test_a_switch_goes_on_from_its_condition_and_has_its_settings():
+    assert ZIPF.settings("resample_mlp") == ZIPF.settings("medium") | {"freeze": "mlp"}
+    assert ZIPF.settings("medium")["freeze"] == "none"
+    assert ZIPF.trainings("medium") == [1500]
+    assert ZIPF.trained_before("medium", 1500) == []
+    assert ZIPF.trainings("resample") == [2100]
+    assert ZIPF.trained_before("resample", 2100) == [{"condition": "medium", "step": 1500}]
+    assert ZIPF.trainings("forget") == [1900, 2300, 2700]
+    before = [ZIPF.trained_before("forget", step) for step in (1900, 2000, 2300, 2700)]
+    assert [(each["condition"], each["step"]) for (each,) in before] == [
+        ("medium", 1500), ("forget", 1900), ("forget", 1900), ("forget", 2300),
+    ]  # fmt: skip
 
 
 def test_a_training_reads_the_sets_up_to_its_own():
-    folder = "results/zipf/sequences/laptop/seed4"
-    assert CONDITIONS.sequence_files("medium", "4", 700) == [f"{folder}.npz"]
-    assert CONDITIONS.sequence_files("forget", "4", 1900) == [f"{folder}.npz", f"{folder}_forget1.npz"]
-    assert CONDITIONS.sequence_files("forget", "4")[1:] == [f"{folder}_forget{i}.npz" for i in (1, 2, 3)]
+    def sets(*arguments):
+        return [(each["dataset"], each["ending"]) for each in ZIPF.sets(*arguments)]
+
+    assert sets("medium", 700) == [("laptop", "")]
+    assert sets("forget", 1900) == [("laptop", ""), ("laptop", "_forget1")]
+    assert sets("forget") == [("laptop", ""), *(("laptop", f"_forget{i}") for i in (1, 2, 3))]
 
 
-def test_a_step_before_the_first_switch_is_its_models():
-    with pytest.raises(
-        ConfigurationError, match=r"zipf.switches\[resample\]: step 1500 is its model's; allowed: 1501 or more"
-    ):
-        CONDITIONS.begin("resample", 1500)
+def test_a_step_before_the_first_switch_is_its_condition_s():
+    for ask in (ZIPF.trained_before, ZIPF.sets):
+        with pytest.raises(
+            ConfigurationError, match=r"zipf.switches\[resample\]: step 1500 is that of medium; allowed: 1501 or more"
+        ):
+            ask("resample", 1500)
+
+
+def test_a_switch_has_seeds_that_its_condition_has():
+    fewer = changed(SECTION, ("switches", 0, "seeds"), [0, 2])
+    Zipf(fewer).check()
+    assert Zipf(fewer).seeds("resample") == [0, 2]
+    other = changed(SECTION, ("switches", 0, "seeds"), [1, 7])
+    with pytest.raises(ConfigurationError, match=r"^zipf.switches\[resample\].seeds: 7; allowed: .* medium, 0, 1, 2$"):
+        Zipf(other).check()
+
+
+def test_the_arm_is_what_kind_of_model_a_condition_is():
+    assert {ZIPF.arm(name) for name in ("medium", "forget", "rope")} == {"transformer"}
+    assert ZIPF.arm("one_layer") == "one_layer_attention"
+
+
+def test_targets_leave_out_what_wants_a_switch_where_there_is_none():
+    without = Zipf(SECTION | {"switches": []})
+    assert {figure.name for figure in ZIPF.figures if figure.is_target} == {
+        "loss", "accuracy", "switch", "comparison", "swap",
+    }  # fmt: skip
+    assert {figure.name for figure in without.figures if figure.is_target} == {"loss", "accuracy", "comparison"}
+    assert ZIPF.tables[0].files == ("by_sequence", "summary", "records", "runs", "swap")
+    assert without.tables[0].files == ("by_sequence", "summary", "records", "runs")
+
+
+def test_figures_read_the_runs_that_they_show():
+    figures = {figure.name: figure for figure in ZIPF.figures}
+    assert figures["loss"].inputs("_small_low")["runs"] == ZIPF.runs("by_sequence", ["small"])
+    assert figures["loss"].settings("_small_low") == {
+        "measure": "loss", "conditions": ["small"], "ranks": list(range(10)),
+    }  # fmt: skip
+    switched = {each["condition"] for each in figures["switch"].inputs()["runs"].wildcards}
+    assert switched == {"medium", *ZIPF.switches}
+    assert figures["swap"].inputs()["runs"] == ZIPF.runs("swap", ZIPF.switches)
+    compared = {each["condition"] for each in figures["comparison"].inputs()["runs"].wildcards}
+    assert compared == {name for each in SECTION["comparisons"] for name in each["conditions"]}

@@ -1,15 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from matplotlib.colors import to_hex
+from sections import complete, plotting
 
-from memorization.configuration import figure_settings
-from memorization.provenance import ROOT
 from memorization.zipf.figures import LN2, comparison_figure, swap_figure
 
-PLOTTING = yaml.safe_load((ROOT.parent / "config/config.yaml").read_text())["plotting"]
-COMPARISON, SWAP = (figure_settings(PLOTTING, name) for name in ("zipf_comparison", "zipf_swap"))
+COMPARISON, SWAP = (plotting(complete(), "zipf", name) for name in ("comparison", "swap"))
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """What torchrun starts: a part of a training, in a process that ends when torchrun does, from its first moment on.
 
 ``python -m memorization.training.worker TASK``, the task of ``distributed.take_part`` as JSON, with torchrun's process
-id in ``MEMORIZATION_TORCHRUN``. It imports nothing that takes time: torch takes seconds, in which torchrun may be
-killed.
+id in ``MEMORIZATION_TORCHRUN``. It imports nothing that takes time before: torch takes seconds, in which torchrun may
+be killed.
 """
 
 import ctypes

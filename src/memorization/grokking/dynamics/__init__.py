@@ -1,0 +1,1 @@
+"""The dynamics of a training: its fingerprint, spectra of that, surrogates, residuals, deviations."""

@@ -1,0 +1,1 @@
+"""The task, modular equations: data, model, training and what is measured of them."""

@@ -1,0 +1,91 @@
+"""Which conditions stand side by side, of two toy families."""
+
+import pytest
+from sections import complete
+
+from memorization.atlas.conditions import Atlas
+from memorization.configuration import ConfigurationError
+from memorization.families import FAMILIES
+from memorization.family import Family, Files
+
+DATA = [{"name": "same", "count": 8}, {"name": "other", "count": 9}]
+
+
+class One(Family):
+    name = "one"
+
+
+class Two(Family):
+    name = "two"
+
+
+def families():
+    section = {"datasets": DATA, "defaults": {"dataset": "same"}, "seeds": 2}
+    first = One(section | {"conditions": [{"name": "small"}, {"name": "large", "dataset": "other"}]})
+    second = Two(section | {"conditions": [{"name": "small"}, {"name": "medium", "seeds": [5]}]})
+    return {"one": first, "two": second}
+
+
+def atlas(*compared):
+    entries = [{"family": family, "condition": condition} for family, condition in compared]
+    return Atlas({"comparison": entries}, others=families())
+
+
+def inputs(*compared):
+    (figure,) = atlas(*compared).figures
+    return figure.inputs()
+
+
+def test_the_comparison_reads_the_records_of_each_family_s_runs():
+    read = inputs(("two", "medium"), ("one", "small"), ("two", "small"))
+    assert read == {
+        "one": Files("records", [{"condition": "small", "seed": seed} for seed in (0, 1)], "one"),
+        "two": Files(
+            "records",
+            [{"condition": "medium", "seed": 5}, *({"condition": "small", "seed": seed} for seed in (0, 1))],
+            "two",
+        ),
+    }
+    patterns = {"one": {"records": "1/{condition}/{seed}"}, "two": {"records": "2/{condition}/{seed}"}}
+    assert read["two"].paths(patterns, "atlas") == ["2/medium/5", "2/small/0", "2/small/1"]
+
+
+def test_the_legend_has_the_order_of_the_configuration():
+    (figure,) = atlas(("two", "medium"), ("one", "small")).figures
+    assert figure.settings() == {"conditions": [["two", "medium"], ["one", "small"]]}
+
+
+def test_a_family_that_is_not_there_is_refused_at_once():
+    with pytest.raises(ConfigurationError, match=r"^atlas\.comparison: there is no family 'three'; allowed: one, two$"):
+        atlas(("one", "small"), ("three", "small")).check()
+
+
+@pytest.mark.parametrize(
+    ("compared", "message"),
+    [
+        ([("one", "small"), ("two", "large")], r"there is no 'large' in two; allowed: small, medium$"),
+        (
+            [("one", "small"), ("one", "large")],
+            r"large of one is on other data than small of one; allowed: .*count: 8}",
+        ),
+        (
+            [("two", "small"), ("one", "large")],
+            r"large of one is on other data than small of two; allowed: .*count: 8}",
+        ),
+    ],
+)
+def test_what_cannot_stand_side_by_side_is_refused_when_the_figure_is_asked_for(compared, message):
+    """Not before: an overlay for another family alone may not have these conditions."""
+    atlas(*compared).check()
+    with pytest.raises(ConfigurationError, match=rf"^atlas\.comparison: {message}") as error:
+        inputs(*compared)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("scale", [None, "smoke"])
+def test_the_comparisons_that_stand_can_be_drawn(scale):
+    config, built = complete(scale), {}
+    for kind in FAMILIES:
+        built[kind.name] = kind(config[kind.name], others=dict(built))
+    (figure,) = built["atlas"].figures
+    assert {*figure.inputs()} == {entry["family"] for entry in config["atlas"]["comparison"]}
