@@ -160,9 +160,8 @@ def test_evaluation_makes_the_tables_of_a_run(run_rule, sequences, given, tmp_pa
     made = run_rule("zipf_evaluate", EVALUATION.format("small", 0, "by_sequence"), inputs)
     table = pd.read_parquet(made)
     assert len(table) == COUNT
-    assert table[["condition", "architecture", "seed"]].drop_duplicates().to_numpy().tolist() == [
-        ["small", "decoder", 0]
-    ]
+    run = table[["condition", "architecture", "seed"]].drop_duplicates()
+    assert run.to_numpy().tolist() == [["small", "decoder", 0]]
     assert table["loss"].to_numpy() == pytest.approx(0.1, abs=1e-6)
     names = ("summary", "records", "runs")
     totals, records, runs = (pd.read_parquet(tmp_path / EVALUATION.format("small", 0, name)) for name in names)
