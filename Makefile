@@ -1,4 +1,5 @@
 # Each target does all of its set-up: it makes .venv and installs into it what requirements.lock says.
+# make test FAMILY=NAME runs the tests of one family: its own, and those of all families that have its name.
 PYTHON ?= python3
 BIN := .venv/bin
 .PHONY: zipf all test report bench bench-gpu
@@ -19,7 +20,7 @@ test: .venv/installed
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/lint-imports
 	$(BIN)/snakemake --lint
-	$(BIN)/pytest
+	$(BIN)/pytest $(if $(FAMILY),-k $(FAMILY))
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/run.py

@@ -33,8 +33,8 @@ include: "rules/outputs.smk"
 # A job goes by the configuration of the run's first process, and refuses other rules and other code than were planned.
 export_plan(
     config,
-    rules={rule.name: RULES[family_of(rule.name, FAMILIES)] for rule in workflow.rules},
-    code={rule.name: dict(rule.params.items())["code"] for rule in workflow.rules if "code" in rule.params.keys()},
+    rules={each.name: RULES[family_of(each.name, FAMILIES)] for each in workflow.rules},
+    code={each.name: each.params.get("code") for each in workflow.rules if "code" in each.params.keys()},
     module_name=MODULE,
     is_first=workflow.is_main_process,
 )

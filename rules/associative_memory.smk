@@ -53,10 +53,7 @@ rule associative_memory_evaluate:
             MEMORY_TRAJECTORY, step=MEMORY.trainings(wildcards.condition), **wildcards
         ),
     output:
-        **{
-            kind: FILES["associative_memory"][kind]
-            for kind in ("by_sequence", "summary", "records", "runs")
-        },
+        **{kind: FILES["associative_memory"][kind] for kind in ("by_sequence", "summary", "records", "runs")},
     log:
         "logs/associative_memory/evaluate/{condition}/seed{seed}.log",
     benchmark:

@@ -26,7 +26,10 @@ except ConfigurationError as error:
 
 SCRIPTS = f"{CHECKOUT}/workflow/scripts"
 # By family, what makes its jobs; of None, of rules that several families share.
-SHARED = [f"{CHECKOUT}/Snakefile", *(f"{CHECKOUT}/rules/{name}.smk" for name in ("common", "data", "outputs"))]
+SHARED = [
+    f"{CHECKOUT}/Snakefile",
+    *(f"{CHECKOUT}/rules/{name}.smk" for name in ("common", "data", "outputs")),
+]
 IMPORTED = ["configuration", "family", "plan", "provenance"]
 RULES = {
     name: rules_digest(

@@ -32,7 +32,8 @@ for family in FAMILIES.values():
             threads: 1
             resources:
                 mem_mb=lambda wildcards, attempt, family=family: family.section["outputs"]["mem_mb"] * attempt,
-                runtime=lambda wildcards, attempt, family=family: family.section["outputs"]["runtime"] * attempt,
+                runtime=lambda wildcards, attempt, family=family: family.section["outputs"]["runtime"]
+                * attempt,
             params:
                 settings=lambda wildcards, table=table: canonical(table.settings()),
                 script=source,  # the line below is read when the job runs, and the loop is over
@@ -77,7 +78,8 @@ for family in FAMILIES.values():
             threads: 1
             resources:
                 mem_mb=lambda wildcards, attempt, family=family: family.section["outputs"]["mem_mb"] * attempt,
-                runtime=lambda wildcards, attempt, family=family: family.section["outputs"]["runtime"] * attempt,
+                runtime=lambda wildcards, attempt, family=family: family.section["outputs"]["runtime"]
+                * attempt,
             params:
                 settings=lambda wildcards, figure=figure: canonical(figure.settings(**wildcards)),
                 plotting=canonical(config["style"] | family.section["figures"][figure.name]),
