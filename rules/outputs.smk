@@ -74,7 +74,7 @@ for family in FAMILIES.values():
             wildcard_constraints:
                 **figure.wildcards,
             conda:
-                "../envs/analysis.yaml"
+                f"../envs/{figure.environment}.yaml"
             threads: 1
             resources:
                 mem_mb=lambda wildcards, attempt, family=family: family.section["outputs"]["mem_mb"] * attempt,

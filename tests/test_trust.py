@@ -17,6 +17,7 @@ from command_line import ROOT
 from snakemake.parser import parse
 
 from memorization.configuration import ConfigurationError, check
+from memorization.families import complete, configured
 from memorization.files import DamagedFile, read_arrays, read_table
 from memorization.pickles import RefusedPickle, read_pickle
 from memorization.training.checkpoints import read_tensors
@@ -236,9 +237,9 @@ def test_archives_and_pickles_with_a_callable_are_refused_by_name_by_every_reade
 
 @pytest.mark.parametrize("tag", ["python/object/apply:os.system [touch x]", "python/name:os.system"])
 def test_a_schema_cannot_name_objects(tmp_path, tag):
-    (tmp_path / "zipf.schema.yaml").write_text(f"const: !!{tag}\n")
+    (tmp_path / "config.schema.yaml").write_text(f"const: !!{tag}\n")
     with pytest.raises(yaml.YAMLError, match="could not determine a constructor"):
-        check({"zipf": {}}, tmp_path, {})
+        check({"families": []}, tmp_path, [])
 
 
 def test_no_yaml_here_runs_python():
@@ -250,8 +251,9 @@ def test_no_yaml_here_runs_python():
 
 
 def test_names_in_a_configuration_cannot_leave_the_folder():
-    section = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    for name in ("../../outside", "/tmp/x", "a b", "$(touch x)", ""):
-        section["zipf"]["datasets"][0]["name"] = name
-        with pytest.raises(ConfigurationError, match=r"zipf\.datasets"):
-            check(section, ROOT / "workflow/schemas", {})
+    config = complete({})
+    for family in (name for name, section in config.items() if isinstance(section, dict) and "datasets" in section):
+        for name in ("../../outside", "/tmp/x", "a b", "$(touch x)", ""):
+            data = [config[family]["datasets"][0] | {"name": name}]
+            with pytest.raises(ConfigurationError, match=rf"{family}\.datasets"):
+                configured(config | {family: config[family] | {"datasets": data}})

@@ -74,6 +74,7 @@ class Figure:
     is_target : whether the family's target wants it
     script : below workflow/scripts; by default ``<family>/<name>_figure.py``
     caption : in workflow/report; by default ``<family>_<name>.rst``
+    environment : in envs, what its script needs
     """
 
     name: str
@@ -83,6 +84,7 @@ class Figure:
     is_target: bool = True
     script: str | None = None
     caption: str | None = None
+    environment: str = "analysis"
 
     @property
     def stem(self) -> str:

@@ -154,7 +154,7 @@ def noted_inputs(result: str | Path, beginning: str, results: str | Path) -> lis
     Parameters
     ----------
     result : a file that says what made it
-    beginning : of the paths, in the folder results, of those that are wanted, such as "zipf/sequences/"
+    beginning : of the paths, in the folder results, of those that are wanted, such as "<family>/sequences/"
     results : the folder results that ``result`` is of, wherever it lies now
 
     Raises

@@ -29,6 +29,13 @@ SECTION = f"""{FAMILY}:
   datasets:
     - {{name: smoke, count: 30, length: 12, exponent: 1.0}}
   defaults: {{dataset: smoke}}
+  conditions: [{{name: one}}]
+  switches: []
+  panels: [one]
+  ranks: [0]
+  heads: [one]
+  etas: [one]
+  attention: {{condition: one, bits: [4]}}
 """
 
 

@@ -1,1 +1,1 @@
-"""The dynamics of a training: its fingerprint, spectra of that, surrogates, residuals, deviations."""
+"""The dynamics of a training: its fingerprint, DMD spectra beside surrogates, residuals, deviations."""

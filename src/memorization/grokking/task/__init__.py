@@ -1,1 +1,1 @@
-"""The task, modular equations: data, model, training and what is measured of them."""
+"""The task of the family: equations, the model, its training, and what a training did."""
