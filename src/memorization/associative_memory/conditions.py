@@ -51,7 +51,7 @@ class AssociativeMemory(SequenceFamily):
                 lambda: {"runs": self.runs("summary", sorted({*heads, *etas}))},
                 lambda: {"heads": heads, "etas": etas},
             ),
-            Figure("attention", self._attention_inputs, lambda: {"bits": attention["bits"]}, environment="training"),
+            Figure("attention", self._attention_inputs, lambda: {"bits": attention["bits"]}, environment="pipeline"),
         ]
 
     def parameters(self, name: str) -> int:
