@@ -148,6 +148,8 @@ def audit(planned: Iterable[Planned], directory: Path) -> list[Finding]:
 def _finding(file: Planned, path: Path, findings: dict[str, Finding], digests: dict[str, str]) -> Finding:
     if not path.exists():
         return Finding(file.path, "missing")
+    if not path.is_file():
+        return Finding(file.path, "damaged", "no file")
     try:
         made_by, noted = _read(path)
     except DamagedFile as error:

@@ -2,14 +2,20 @@
 
 import re
 import shutil
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from command_line import SMOKE, smoke_job, smoke_jobs
+from safetensors.numpy import load_file
 
+from memorization import audit as module
 from memorization.__main__ import main
+from memorization.files import read_arrays, read_made_by, write_arrays
 
 EVALUATION = smoke_job("_evaluate")
 FAMILY = EVALUATION.rule.name.removesuffix("_evaluate")
@@ -17,6 +23,9 @@ TABLE = str(EVALUATION.output.runs)
 TRAINING = next(job for job in smoke_jobs() if str(EVALUATION.input[-1]) in job.output)
 TRAJECTORY = str(EVALUATION.input[-1])
 POOLED = f"results/tables/{FAMILY}_runs.parquet"
+CHECKPOINT = next(path for path in map(str, TRAINING.output) if path.endswith(".safetensors"))
+FIGURE = next(job for job in smoke_jobs() if CHECKPOINT in job.input and job.rule.name.endswith("_figure"))
+FIGURES = [*map(str, FIGURE.output)]
 
 
 @pytest.fixture
@@ -97,3 +106,175 @@ def test_what_cannot_be_audited_is_one_line(capsys, folder, tmp_path):
     assert status == 1
     assert lines == ["memorization: device: 'gpu' is not allowed; allowed: auto, cpu, cuda"]
     assert audit(capsys, tmp_path / "nowhere")[0] == 1
+
+
+def downstream_of(made: set[str]) -> set[str]:
+    """What the smoke study makes of some files, however indirectly; a pooled table of the input of its own name."""
+    while True:
+        more = {
+            str(path)
+            for job in smoke_jobs()
+            for name, path in job.output.items()
+            if made & {*(job.input[name] if job.params.get("script") == "pool_runs.py" else job.input)}
+        } & {file.path for file in planned_files()}
+        if more <= made:
+            return made
+        made = made | more
+
+
+@cache
+def planned_files() -> list[module.Planned]:
+    """Of a family, what its pooled tables and a figure of its weights are made of."""
+    return module.planned_files([POOLED, FIGURES[0]], [SMOKE])
+
+
+def findings(folder: Path, planned: list[module.Planned] | None = None) -> dict[str, module.Finding]:
+    """Of those files, what is not fresh, by path."""
+    found = module.audit(planned or planned_files(), folder)
+    return {finding.path: finding for finding in found if finding.state != "fresh"}
+
+
+def test_edited_code_and_all_that_is_downstream_of_it_and_nothing_else(folder):
+    made = {*map(str, TRAINING.output)}
+    planned = [replace(file, code="0" * 12) if file.path in made else file for file in planned_files()]
+    found = findings(folder, planned)
+    for path in made:
+        assert str(found[path]) == f'{path}: stale: code: "{TRAINING.params.code}" in the file, "{"0" * 12}" now'
+    assert found.keys() == downstream_of(made)
+    assert {found[path].state for path in found.keys() - made} == {"downstream"}
+    causes = {cause for path in found.keys() - made for cause in found[path].causes}
+    assert causes == made
+
+
+def test_contents_of_another_run_are_named_by_all_that_was_made_from_others(folder):
+    """As after a training that was made again elsewhere: it says the same of itself but for its contents."""
+    arrays, made_by = read_arrays(folder / TRAJECTORY), read_made_by(folder / TRAJECTORY)
+    name = next(name for name, values in arrays.items() if np.issubdtype(values.dtype, np.floating))
+    write_arrays(folder / TRAJECTORY, arrays | {name: arrays[name] + 1}, made_by)
+    found = findings(folder)
+    assert found.keys() == downstream_of({TRAJECTORY}) - {TRAJECTORY}
+    now = read_made_by(folder / TRAJECTORY)["sha256"]
+    why = f"made from {TRAJECTORY} when its contents were others ({made_by['sha256'][:12]}, now {now[:12]})"
+    assert {(finding.state, finding.why) for finding in found.values()} == {("of another run", why)}
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_seed_more_or_less_changes_the_inputs_of_what_pools_seeds(capsys, folder, tmp_path, change):
+    section = yaml.safe_load(SMOKE.read_text())[FAMILY]
+    condition = next(each for each in section["conditions"] if each["name"] == EVALUATION.wildcards.condition)
+    condition["seeds"] += change
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(yaml.safe_dump({FAMILY: {"conditions": section["conditions"]}}))
+    status, lines = audit(capsys, folder, str(overlay), "--", POOLED)
+    assert status == 1
+    other = TABLE.replace("seed0", f"seed{condition['seeds'] - (change > 0)}")
+    assert (f"{other}: missing" in lines) == (change > 0)
+    assert f"{POOLED}: stale: inputs: made {'without' if change > 0 else 'also from'} {other}" in lines
+
+
+DATA = (TRAJECTORY, TABLE, CHECKPOINT)
+
+
+@pytest.mark.parametrize("name", [*DATA, *FIGURES], ids=lambda name: Path(name).suffix)
+@pytest.mark.parametrize("damage", ["cut off", "a byte short", "empty", "of another kind", "a folder"])
+def test_a_file_of_any_kind_that_is_not_whole_is_named_with_what_is_made_from_it(folder, name, damage):
+    path, content = folder / name, (folder / name).read_bytes().rstrip(b"\n")
+    broken = {"cut off": content[: len(content) // 2], "a byte short": content[:-1], "empty": b""}
+    path.unlink()
+    path.mkdir() if damage == "a folder" else path.write_bytes(broken.get(damage, b"something else"))
+    found = findings(folder)
+    assert found[name].state == "damaged"
+    assert found[name].why
+    assert "\n" not in str(found[name])
+    assert found.keys() == downstream_of({name})
+    for path in found.keys() - {name}:
+        assert str(found[path]) == f"{path}: downstream: made from {name}, which is damaged"
+
+
+def contents(path: Path) -> dict | None:
+    """All that a file of data holds; None of a figure, which has no digest."""
+    if path.suffix == ".parquet":
+        return {name: column.tolist() for name, column in pd.read_parquet(path).items()}
+    if path.suffix == ".npz":
+        return {name: values.tobytes() for name, values in np.load(path).items() if name != "made_by"}
+    return (
+        {name: values.tobytes() for name, values in load_file(path).items()} if path.suffix == ".safetensors" else None
+    )
+
+
+@pytest.mark.parametrize("name", [*DATA, *FIGURES], ids=lambda name: Path(name).suffix)
+def test_whatever_byte_is_flipped_is_named_or_changes_nothing_that_counts(folder, name):
+    (file,) = (file for file in planned_files() if file.path == name)
+    path, content, expected, seen = folder / name, (folder / name).read_bytes(), contents(folder / name), 0
+    positions = range(0, len(content), 1 + len(content) // 150)
+    for n in positions:
+        path.write_bytes(content[:n] + bytes([content[n] ^ 1 << n % 8]) + content[n + 1 :])
+        (finding,) = module.audit([file], folder)
+        seen += finding.state != "fresh"
+        assert finding.state in ("fresh", "damaged", "stale")
+        assert finding.state != "fresh" or contents(path) == expected, n
+    assert seen > len(positions) * {".png": 0.99, ".pdf": 0.3, ".svg": 0.0}.get(path.suffix, 0.25)
+
+
+@pytest.mark.parametrize("made_by", [{}, {"made_from": {"x": {}}}, {"made_from": []}, {"made_from_earlier": [1]}])
+def test_a_file_that_says_something_else_of_itself_is_no_fresh_one(folder, made_by):
+    write_arrays(folder / TRAJECTORY, read_arrays(folder / TRAJECTORY), made_by)
+    assert findings(folder)[TRAJECTORY].state == ("damaged" if made_by else "stale")
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        (1.0, 1, []),
+        ({"a": [1, {"b": 2.0}]}, {"a": [1, {"b": 2}]}, []),
+        (1, True, ["p: 1 in the file, true now"]),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3, "c": 2}}, ["p.a.b: 1 in the file, 3 now"]),
+        ({"a": 1}, {"b": 1}, ["p.a: 1 in the file, nothing now", "p.b: nothing in the file, 1 now"]),
+        ([1, 2], [1, 2, "x"], ['p[2]: nothing in the file, "x" now']),
+        ([1, {"a": 1}], [1, {"a": None}], ["p[1].a: 1 in the file, null now"]),
+        ("x" * 100, None, [f'p: "{"x" * 59}… in the file, null now']),
+    ],
+)
+def test_a_difference_is_named_by_its_place_with_both_values(then, now, said):
+    assert list(module._unequal("p", then, now)) == said
+
+
+def test_of_many_differences_the_first_are_named_and_the_rest_counted(folder):
+    (file,) = (file for file in planned_files() if file.path == TRAJECTORY)
+    others = {key: f"another {value}" for key, value in file.params["condition"].items()}
+    (finding,) = module.audit([replace(file, params=file.params | {"condition": others})], folder)
+    assert finding.why.count(" in the file, ") == module.SHOWN
+    assert finding.why.endswith(f", and {len(others) - module.SHOWN} more")
+
+
+def test_targets_folder_and_overlays_are_read_as_snakemake_reads_them(capsys, folder, monkeypatch):
+    """The folder is the present one by default; an overlay's path is relative to that, not to --directory."""
+    shutil.copy(SMOKE, folder.parent / "overlay.yaml")
+    monkeypatch.chdir(folder.parent)
+    for name in FIGURES:
+        (folder / name).unlink()
+    assert main(["audit", POOLED, "-d", "study", "--configfile", "overlay.yaml"]) == 0
+    assert main(["audit", "--configfile", "overlay.yaml", "--directory", "study", FIGURES[0]]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert {f"{name}: missing" for name in FIGURES} <= {*lines}
+    monkeypatch.chdir(folder)
+    assert main(["audit", "--configfile", "../overlay.yaml", "--", POOLED, f"./{TABLE}"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing"], "No rule to produce nothing"),
+        (["--configfile", "none.yaml"], "No such file or directory: 'none.yaml'"),
+        (["--directory", "none"], "none: no such folder"),
+    ],
+)
+def test_what_is_not_there_to_be_asked_for_is_one_line(capsys, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["audit", *arguments]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert said in line
+    assert not list(tmp_path.iterdir())
