@@ -44,11 +44,10 @@ def export_plan(
     """
     plan = _plan()
     if is_first:
-        plan.pop("changed", None)  # of a run whose job this process is a part of
+        plan.pop("changed", None)  # of a run in one of whose jobs this one was started
         plan.setdefault("config", {})[module_name] = config
         for name, digests in (("rules", rules), ("code", code)):
             plan[name] = plan.get(name, {}) | digests
-        plan.pop("changed", None)  # of a run in one of whose jobs this one was started
     else:
         planned = plan.get("rules", {})
         changed = [rule for rule, found in rules.items() if planned.get(rule, found) != found]
