@@ -34,7 +34,7 @@ def test_a_cancelled_training_is_submitted_again_and_goes_on_to_the_same_bytes(c
     (cancelled / SEQUENCES).parent.mkdir(parents=True)
     shutil.copy(unbroken / SEQUENCES, cancelled / SEQUENCES)
     with cluster.submitting(*arguments, str(cancelled)) as process:
-        until(lambda: list((cancelled / CHECKPOINT).parent.glob("*.unfinished")), 60, lambda: ended(process, 0))
+        until(lambda: list((cancelled / CHECKPOINT).parent.glob("*.unfinished")), 240, lambda: ended(process, 0))
         cluster.slurm.cancel(cluster.slurm.jobs())
         assert not (cancelled / TRAINED).exists()
         printed = ended(process)
