@@ -28,13 +28,7 @@ FAULTS = {  # what a sitecustomize.py does to the process that trains
             os.kill(os.getpid(), signal.SIGKILL) if str(path).endswith("TARGET") else real(part, path)
         os.replace = replace
     """,
-    "not a number": """
-        import memorization.training.fit as fit
-        real = fit._run
-        fit._run = lambda step, *rest: real(lambda n: step(n) * (float("nan") if n >= 20 else 1), *rest)
-    """,
 }
-SAID = {"not a number": r"TrainingError: step 2\d: the loss is nan"}
 
 
 class Run:
@@ -48,7 +42,7 @@ class Run:
         overlay.write_text("progress: {report_seconds: 0.01, checkpoint_seconds: 0.01}")
         return [TARGET, "--cores", "1", *Study(ROOT, self.folder).arguments(overlays=(str(overlay),))]
 
-    def broken(self, fault: str) -> str:
+    def broken(self, fault: str) -> None:
         body = "\n".join(line[8:] for line in FAULTS[fault].splitlines()).replace("TARGET", TARGET)
         place = self.folder.parent
         (place / "sitecustomize.py").write_text(
@@ -56,11 +50,8 @@ class Run:
             + body.replace("\n", "\n    ")
         )
         found = environment() | {"PYTHONPATH": str(place)}
-        ended = subprocess.run(
-            command(*self.arguments()), cwd=ROOT, env=found, capture_output=True, text=True, check=False
-        )
+        ended = subprocess.run(command(*self.arguments()), cwd=ROOT, env=found, capture_output=True, check=False)
         assert ended.returncode == 1
-        return ended.stderr
 
     def log(self) -> str:
         return (self.folder / str(TRAINING.log[0])).read_text()
@@ -77,13 +68,10 @@ def run(study, tmp_path) -> Run:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_training_that_fails_says_why_keeps_its_last_good_state_and_ends_in_the_same_bytes(study, run, fault):
-    printed = run.broken(fault)
+def test_a_training_that_is_killed_keeps_its_last_good_state_and_ends_in_the_same_bytes(study, run, fault):
+    run.broken(fault)
     assert len(list(run.folder.rglob("*.unfinished"))) == 1
     assert not (run.folder / TARGET).exists()
-    if fault in SAID:
-        assert re.search(SAID[fault], run.log().splitlines()[-1])
-        assert run.log().splitlines()[-1] in printed  # show-failed-logs
     snakemake(*run.arguments(), root=ROOT)
     assert int(re.search(r"going on after step (\d+)", run.log())[1]) > 0
     for path in map(str, TRAINING.output):
