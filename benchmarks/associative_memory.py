@@ -62,7 +62,7 @@ class Plain(Memory):
         self.model = kind(LENGTH, condition["n_heads"], condition["memory_size"], condition["eta"])
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=condition["learning_rate"], fused=True)
 
-    def step(self, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
+    def step(self, n: int, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
         drawn = torch.from_numpy(sequences[ranks])
         loss = -self.model.log_probabilities(drawn).mean()
         self.optimizer.zero_grad()
@@ -82,7 +82,7 @@ def steps(memory_size: int, kind: type[WholeQueue] | None = None, count: int = 1
 
     def run() -> None:
         for n in range(1, count + 1):
-            learner.step(sequences, batches.ranks(n))
+            learner.step(n, sequences, batches.ranks(n))
 
     return run
 
@@ -136,4 +136,4 @@ def case(family: Family, name: str, device: str) -> Case:
     learner = Memory(settings, sequences.shape[1], 0, device)
     drawn = [batches.ranks(n) for n in range(1, 2 + settings.get("memory_size", 0) // batches.size)]
     store(learner, sequences[np.concatenate(drawn)])
-    return Case(name, "float32", lambda n: learner.step(sequences, batches.ranks(n)))
+    return Case(name, "float32", lambda n: learner.step(n, sequences, batches.ranks(n)))

@@ -15,15 +15,15 @@ from memorization.zipf.training import Transformer
 BATCH, STEPS = 256, 10
 MEDIUM = {
     "architecture": "decoder", "n_layers": 2, "n_heads": 8, "d_model": 64, "positions": "learned",
-    "init_std": 0.07, "learning_rate": 1e-3, "freeze": "none", "precision": "float32",
+    "init_std": 0.07, "optimizer": "adamw", "learning_rate": 1e-3, "decay": 0, "freeze": "none", "precision": "float32",
 }  # fmt: skip
 
 
 class Plain(Transformer):
     """Trains on every drawn sequence as often as it was drawn."""
 
-    def step(self, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
-        return super().step(sequences[ranks], np.arange(len(ranks)))
+    def step(self, n: int, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
+        return super().step(n, sequences[ranks], np.arange(len(ranks)))
 
 
 def row(count: int, length: int) -> Callable[[], tuple[Callable[[], None], Callable[[], None]]]:
@@ -34,7 +34,7 @@ def row(count: int, length: int) -> Callable[[], tuple[Callable[[], None], Calla
 
         def run(learner: Transformer) -> None:
             for n in range(1, STEPS + 1):
-                learner.step(sequences, batches.ranks(n))
+                learner.step(n, sequences, batches.ranks(n))
 
         return tuple(lambda side=side: run(side) for side in sides)
 
@@ -62,6 +62,6 @@ def case(family: Zipf, name: str, precision: str, device: str) -> Case:
     return Case(
         name,
         precision,
-        lambda n: learner.step(sequences, batches.ranks(n)),
+        lambda n: learner.step(n, sequences, batches.ranks(n)),
         lambda n: TRAINING * len(np.unique(batches.ranks(n))) * forward,
     )

@@ -142,7 +142,7 @@ def test_mappings_merge_key_by_key_and_all_else_is_replaced(below, above, both):
     [
         (
             lambda c: c.update(toi={}),
-            "toi: unknown section; allowed: device, families, gpu_share, progress, style, toy",
+            "toi: unknown section; allowed: device, families, first_seed, gpu_share, progress, style, toy",
         ),
         (lambda c: c.update({True: {}}), "True: unknown section"),
         (lambda c: c.pop("progress"), "progress: missing"),

@@ -115,10 +115,10 @@ def named(entries: list[dict], name: str, where: str) -> dict:
     raise ConfigurationError(f"{where}: there is no {name!r}; allowed: {', '.join(names(entries))}")
 
 
-def seeds(section: dict) -> list[int]:
-    """The seeds of a family: those that it lists, or 0, 1, … as many as it counts."""
+def seeds(section: dict, first: int = 0) -> list[int]:
+    """The seeds of a family: those that it lists, or from the first one on as many as it counts."""
     wanted = section["seeds"]
-    return wanted if isinstance(wanted, list) else list(range(wanted))
+    return wanted if isinstance(wanted, list) else list(range(first, first + wanted))
 
 
 def export_environment(checkout: str | Path) -> None:

@@ -39,6 +39,6 @@ def configured(config: Mapping, checkout: Path = ROOT.parent, strict: bool = Tru
     check(config, checkout / "workflow/schemas", [family.name for family in FAMILIES], strict)
     families: dict[str, Family] = {}
     for kind in FAMILIES:
-        families[kind.name] = kind(config[kind.name], others=dict(families))
+        families[kind.name] = kind(config[kind.name], others=dict(families), first_seed=config["first_seed"])
         families[kind.name].check()
     return families

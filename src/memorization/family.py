@@ -99,6 +99,7 @@ class Family:
     ----------
     section : the family's part of the configuration
     others : families by name that stand before it in the list of all; those that compare families look at them
+    first_seed : where counts of seeds begin
 
     Attributes
     ----------
@@ -109,12 +110,12 @@ class Family:
     name: ClassVar[str]
     apart: ClassVar[tuple[str, ...]] = ("name", "seeds", "mem_mb", "runtime")
 
-    def __init__(self, section: dict, others: Mapping[str, "Family"] | None = None):
-        self.section, self.others = section, others or {}
+    def __init__(self, section: dict, others: Mapping[str, "Family"] | None = None, first_seed: int = 0):
+        self.section, self.others, self.first_seed = section, others or {}, first_seed
 
     def seeds(self, name: str) -> list[int]:
         """The seeds of a condition, which may have others than the section."""
-        return seeds(self.condition(name) if "seeds" in self.condition(name) else self.section)
+        return seeds(self.condition(name) if "seeds" in self.condition(name) else self.section, self.first_seed)
 
     @property
     def names(self) -> list[str]:

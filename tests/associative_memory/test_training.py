@@ -25,7 +25,7 @@ def run(tmp_path, steps, before=None, kind=None, every=3600.0, **change):
         sets = np.stack([sets[0], following_set(sets, kind, generator("test", 0, kind))])
     learner = Memory(CONDITION | change, LENGTH, 0, "cpu")
     unfinished = Unfinished(tmp_path / "x.a.unfinished", every)
-    evaluation = {"n_records": 8, "head": 0, "train_stride": 1}
+    evaluation = {"n_records": 8, "n_late": 1, "head": 0, "train_stride": 1}
     state, trajectory = train(learner, sets, Batches(p, BATCH, "test", 0), steps, evaluation, unfinished, 3600, before)
     return learner, sets, state, trajectory
 
@@ -34,14 +34,14 @@ def test_a_step_predicts_before_it_stores_and_counts_repeats_of_the_batch():
     sequences = sample_sequences(4, LENGTH, np.random.default_rng(0))
     learner = Memory(CONDITION | {"learning_rate": 1e-9}, LENGTH, 0, "cpu")
     ranks = np.array([2, 0, 2, 2])
-    assert learner.step(sequences, ranks).item() == np.float32(np.log(2))  # an empty memory
+    assert learner.step(1, sequences, ranks).item() == np.float32(np.log(2))  # an empty memory
     stored, counts = learner.model.contents()
     assert {tuple(row): count for row, count in zip(stored.tolist(), counts.tolist(), strict=True)} == {
         tuple(sequences[0].tolist()): 1,
         tuple(sequences[2].tolist()): 3,
     }
     plain = -learner.model.log_probabilities(torch.from_numpy(sequences[[1, 0, 1]])).mean()
-    assert abs(learner.step(sequences, np.array([1, 0, 1])) - plain) < 1e-6
+    assert abs(learner.step(1, sequences, np.array([1, 0, 1])) - plain) < 1e-6
 
 
 @pytest.mark.parametrize("architecture", ["associative_memory", "linear_readout"])
@@ -93,11 +93,11 @@ def test_an_interrupted_training_ends_like_an_unbroken_one(tmp_path, monkeypatch
     *_, expected_state, expected = run(tmp_path, 40, before, "forget")
     step = Memory.step
 
-    def killed(self, sequences, ranks):
+    def killed(self, n, sequences, ranks):
         killed.steps += 1
         if killed.steps == 15:
             raise KeyboardInterrupt
-        return step(self, sequences, ranks)
+        return step(self, n, sequences, ranks)
 
     killed.steps = 0
     monkeypatch.setattr(Memory, "step", killed)

@@ -6,15 +6,15 @@ from torch.nn import functional as F
 from memorization.grokking.task.equations import Batches, equations, probe, split_equations
 from memorization.grokking.task.model import tokens
 from memorization.grokking.task.perturbation import weight_distances
-from memorization.grokking.task.training import Training, evaluate, learning_rate, readings, train
+from memorization.grokking.task.training import Training, evaluate, readings, train
 from memorization.provenance import generator
 from memorization.training.checkpoints import Unfinished
 from memorization.training.fit import Recorder
 
 P = 11
 SETTINGS = {
-    "n_layers": 2, "n_heads": 2, "d_model": 16, "learning_rate": 1e-2, "weight_decay": 1.0, "warmup": 10,
-    "steps": 60, "stop_after": 10, "min_steps": 0,
+    "n_layers": 2, "n_heads": 2, "d_model": 16, "optimizer": "adamw", "learning_rate": 1e-2, "weight_decay": 1.0,
+    "warmup": 10, "steps": 60, "stop_after": 10, "min_steps": 0,
 }  # fmt: skip
 EVALUATION = {"every": 10, "n_records": 4}
 FINGERPRINT = {"source": "log_prob", "token_index": -1, "record_every": 2}
@@ -41,14 +41,6 @@ def plain_log_probs(model, rows):
     a, b, c = torch.from_numpy(TABLE[rows].T.copy())
     log_probs = model(tokens(a, b, P))[:, -1].log_softmax(-1)
     return np.array([log_probs[n, answer].item() for n, answer in enumerate(c)], np.float32)
-
-
-def test_the_rate_rises_from_zero_and_then_stays():
-    rates = [learning_rate(n, 1e-3, 10) for n in range(1, 14)]
-    assert rates[0] == 0
-    np.testing.assert_allclose(rates[:11], np.arange(11) * 1e-4)
-    assert set(rates[10:]) == {1e-3}
-    assert learning_rate(1, 1e-3, 0) == 1e-3
 
 
 def test_the_first_step_changes_nothing_and_the_second_does():

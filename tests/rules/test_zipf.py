@@ -128,7 +128,7 @@ def test_a_switch_goes_on_from_its_condition_s_checkpoint_and_its_swap_gives_it_
     following = following_set(first["sequences"][None], "forget", np.random.default_rng(5))
     learner = Transformer(ZIPF.settings("small"), LENGTH, 0, "cpu")
     batches = Batches(first["probabilities"], 64, "smoke", 0)
-    once = {"n_records": 1, "head": 0, "train_stride": 80}
+    once = {"n_records": 1, "n_late": 1, "head": 0, "train_stride": 80}
     before, _ = train(learner, first["sequences"][None], batches, 40, once, Unfinished(tmp_path / "x.a.y", 3600), 3600)
     inputs = sequences | given(FOLLOWING, first | {"sequences": following})
     inputs |= given(CHECKPOINT.format("small", 40), before)

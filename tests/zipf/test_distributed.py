@@ -16,7 +16,8 @@ from memorization.zipf.training import Transformer, train_run
 
 CONDITION = {
     "architecture": "decoder", "n_layers": 1, "n_heads": 2, "d_model": 16, "positions": "learned", "init_std": 0.1,
-    "learning_rate": 1e-3, "freeze": "none", "precision": "float32", "batch_size": 30, "dataset": "test",
+    "optimizer": "adamw", "learning_rate": 1e-3, "decay": 0, "freeze": "none", "precision": "float32",
+    "batch_size": 30, "dataset": "test",
 }  # fmt: skip
 COUNT, LENGTH = 20, 10
 
@@ -37,7 +38,7 @@ def arguments(tmp_path):
             "before": [],
             "seed": 0,
             "steps": steps,
-            "evaluation": {"n_records": 4, "head": 0, "train_stride": 1},
+            "evaluation": {"n_records": 4, "n_late": 1, "head": 0, "train_stride": 1},
             "unfinished": str(tmp_path / folder / "x.a.unfinished"),
             "progress": {"report_seconds": 3600, "checkpoint_seconds": 3600},
             "device": "cpu",
@@ -82,7 +83,7 @@ def train(cases, device, progress, keep_last):
         learner = Transformer(case["condition"], len(case["sequences"][0]), 0, device)
         batches = Batches(np.array(case["probabilities"]), case["size"], "test", 0)
         for n in range(1, 31):
-            loss = learner.step(np.array(case["sequences"], np.uint8), batches.ranks(n))
+            loss = learner.step(n, np.array(case["sequences"], np.uint8), batches.ranks(n))
         if keep_last:
             write_tensors(case["path"], learner.state() | {"loss": loss}, {})
 """
@@ -107,9 +108,10 @@ def test_in_float64_they_agree_to_rounding_even_where_one_has_no_sequence(tmp_pa
         try:
             learner = Transformer(case["condition"], LENGTH, 0, "cpu")
             for n in range(1, 31):
-                loss = learner.step(sequences, batches.ranks(n))
+                loss = learner.step(n, sequences, batches.ranks(n))
         finally:
             torch.set_default_dtype(torch.float32)
         two = read_tensors(case["path"])
         assert two["model.head.weight"].dtype == torch.float64
-        assert largest_difference(two, learner.state() | {"loss": loss}) <= 1e-12
+        # Rounding, which 30 steps amplify to 1e-13 on one CPU and 1.3e-12 on another; a wrong weight would be 1e-3.
+        assert largest_difference(two, learner.state() | {"loss": loss}) <= 1e-11

@@ -16,7 +16,7 @@ from memorization.zipf.training import Transformer, evaluate, negative_log_likel
 
 CONDITION = {
     "architecture": "decoder", "n_layers": 1, "n_heads": 2, "d_model": 16, "positions": "learned",
-    "init_std": 0.1, "learning_rate": 1e-2, "freeze": "none", "precision": "float32",
+    "init_std": 0.1, "optimizer": "adamw", "learning_rate": 1e-2, "decay": 0, "freeze": "none", "precision": "float32",
 }  # fmt: skip
 COUNT, LENGTH, BATCH = 20, 10, 32
 
@@ -27,7 +27,8 @@ def data():
 
 
 def run(tmp_path, steps=12, every=3600.0, before=None, sets=None, condition=CONDITION, **options):
-    options = {"evaluation": {"n_records": 5, "head": 0, "train_stride": 1}, "report_seconds": 3600} | options
+    evaluation = {"n_records": 5, "n_late": 1, "head": 0, "train_stride": 1}
+    options = {"evaluation": evaluation, "report_seconds": 3600} | options
     unfinished = Unfinished(tmp_path / "x.a.unfinished", every)
     sequences, batches = data()
     learner = Transformer(condition, LENGTH, 0, "cpu")
@@ -93,7 +94,7 @@ def test_exposures_equal_a_replay_of_the_draws(tmp_path):
 
 def test_the_weighted_loss_is_of_all_sequences_whatever_is_recorded(tmp_path):
     _, all_of_them = run(tmp_path)
-    _, some = run(tmp_path, evaluation={"n_records": 5, "head": 0, "train_stride": 7})
+    _, some = run(tmp_path, evaluation={"n_records": 5, "n_late": 1, "head": 0, "train_stride": 7})
     np.testing.assert_array_equal(some["weighted_loss"], all_of_them["weighted_loss"])
     p = zipf_probabilities(COUNT, 1.0)
     for step, loss in zip(all_of_them["weighted_step"], all_of_them["weighted_loss"], strict=True):
@@ -101,7 +102,7 @@ def test_the_weighted_loss_is_of_all_sequences_whatever_is_recorded(tmp_path):
 
 
 def test_a_stride_keeps_true_ranks_and_the_end_has_all(tmp_path):
-    _, trajectory = run(tmp_path, evaluation={"n_records": 3, "head": 2, "train_stride": 7})
+    _, trajectory = run(tmp_path, evaluation={"n_records": 3, "n_late": 1, "head": 2, "train_stride": 7})
     steps = np.unique(trajectory["step"])
     assert steps.tolist() == [0, 1, 3, 12]
     for step in steps:
@@ -243,3 +244,21 @@ def test_an_interrupted_training_ends_like_an_unbroken_one(tmp_path, monkeypatch
         assert torch.equal(tensor, expected_state[name]), name
     for name, rows in trajectory.items():
         np.testing.assert_array_equal(rows, expected[name])
+
+
+def test_the_rate_falls_to_nothing_over_the_last_share_of_each_training():
+    """Of a switch's too, counted from where it goes on."""
+    learner = Transformer(CONDITION | {"decay": 0.2}, LENGTH, 0, "cpu", first=30, last=50)
+    sequences, batches = data()
+    rates = {}
+    for n in range(31, 51):
+        learner.step(n, sequences, batches.ranks(n))
+        rates[n] = learner.optimizer.param_groups[0]["lr"] / CONDITION["learning_rate"]
+    assert [rates[n] for n in range(31, 48)] == [1.0] * 17
+    np.testing.assert_allclose([rates[n] for n in range(48, 51)], [0.75, 0.5, 0.25])
+
+
+def test_the_last_tenth_of_a_training_is_recorded_evenly(tmp_path):
+    evaluation = {"n_records": 2, "n_late": 3, "head": 0, "train_stride": 1}
+    _, trajectory = run(tmp_path, steps=60, evaluation=evaluation)
+    assert list(trajectory["weighted_step"]) == [0, 1, 56, 58, 60]

@@ -28,7 +28,7 @@ class Memory:
         self.model, self.device = build(condition, length).to(device), device
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=condition["learning_rate"], fused=True)
 
-    def step(self, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
+    def step(self, n: int, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
         distinct, counts = np.unique(ranks, return_counts=True)
         batch, drawn = (torch.from_numpy(sequences[chosen]).to(self.device) for chosen in (distinct, ranks))
         loss = -self.model.log_probabilities(batch).mean(dim=1)

@@ -41,7 +41,7 @@ class Grokking(Family):
             {"condition": name, "seed": seed, "perturbation": each}
             for name in self.section["perturbed"]["conditions"]
             for each in names(self.section["perturbations"])
-            for seed in self.seeds(name)
+            for seed in self.seeds(name)[: self.section["perturbed"]["seeds"]]
         ]
 
     @property

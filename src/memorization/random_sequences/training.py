@@ -14,12 +14,16 @@ from memorization.data.sequences import Batches, first_sets
 from memorization.training.checkpoints import Unfinished
 from memorization.training.fit import Recorder, fit, log_spaced_steps
 
+LATE = 0.1  # share of a training that stands for its end (``measures.at_end``)
+
 
 class SequenceLearner(Protocol):
     """A model with its optimizer, as a family defines it."""
 
-    def step(self, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
-        """Train on the sequences of (count, length) that were drawn, by their ``ranks``; the loss before, in nats."""
+    def step(self, n: int, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
+        """Optimizer step n, on the sequences of (count, length) that were drawn, by their ``ranks``; the loss before,
+        in nats.
+        """
 
     def loss(self, sequences: np.ndarray) -> np.ndarray:
         """Loss at each bit given those before it: (count, length) of 0 and 1 -> (count, length) float32 nats."""
@@ -50,9 +54,9 @@ def train(
     sets : (sets, count, length) of 0 and 1: those of before, and the one that is trained on
     batches : what is drawn at each step, from the first step of all on
     steps : the optimizer step to train to
-    evaluation : ``n_records`` steps are recorded, log-spaced from where this training begins, of the ``head`` most
-        frequent sequences and every ``train_stride``-th of each set; the first and the last of all sequences
-        where ``before`` is given, else the last
+    evaluation : ``n_records`` steps are recorded, log-spaced from where this training begins, and ``n_late`` evenly
+        spaced ones of its last tenth, of the ``head`` most frequent sequences and every ``train_stride``-th of each
+        set; the first and the last of all sequences where ``before`` is given, else the last
     unfinished, report_seconds, keep_last : as in ``training.fit.fit``
     before : the state that the training on the set before ended with, at a switch; None from the beginning
 
@@ -68,6 +72,8 @@ def train(
     first = 0 if before is None else int(before["step"])
     of_all = {steps} if before is None else {first, steps}
     record_steps = {first + step for step in log_spaced_steps(steps - first, evaluation["n_records"])} | of_all
+    late = (steps - first) * LATE / evaluation["n_late"]  # steps from one to the next
+    record_steps |= {steps - round(late * i) for i in range(evaluation["n_late"])}
     every = np.arange(sets.shape[1])
     some = every[(every < evaluation["head"]) | (every % evaluation["train_stride"] == 0)]
 
@@ -107,7 +113,7 @@ class Training:
     def step(self, n: int) -> Tensor:
         """Optimizer step n; the loss before it, in nats per bit."""
         ranks = self.batches.ranks(n)
-        loss = self.learner.step(self.sets[-1], ranks)
+        loss = self.learner.step(n, self.sets[-1], ranks)
         np.add.at(self.exposures[-1], ranks, 1)
         self.last_exposure_step[-1, ranks] = n
         return loss

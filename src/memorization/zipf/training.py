@@ -14,6 +14,7 @@ from memorization.training.devices import autocast, seed_torch
 from memorization.training.distributed import all_reduce_sum, data_parallel, shard, world_size
 from memorization.training.fit import model_sizes
 from memorization.training.freezing import freeze
+from memorization.training.optimizers import build_optimizer, learning_rate, set_learning_rate
 from memorization.zipf.models import build, frozen, with_bos
 
 TOKENS = 100_000  # evaluated at once
@@ -49,7 +50,9 @@ def train_run(
     As ``random_sequences.training.train``, with the model's sizes among the arrays.
     """
     sets, probabilities = read_sets(sequences)
-    learner = Transformer(condition, sets.shape[2], seed, device)
+    state_before = next(map(read_tensors, before), None)
+    first = 0 if state_before is None else int(state_before["step"])
+    learner = Transformer(condition, sets.shape[2], seed, device, first, steps)
     state, trajectory = train(
         learner,
         sets,
@@ -58,31 +61,37 @@ def train_run(
         evaluation,
         Unfinished(unfinished, progress["checkpoint_seconds"]),
         progress["report_seconds"],
-        before=next(map(read_tensors, before), None),
+        before=state_before,
         keep_last=keep_last,
     )
     return state, trajectory | model_sizes(learner.model)
 
 
 class Transformer:
-    """A condition's model and its optimizer (Adam, no weight decay), as ``random_sequences.training.SequenceLearner``.
+    """A condition's model and its optimizer (no weight decay), as ``random_sequences.training.SequenceLearner``.
 
     Parameters
     ----------
-    condition : architecture, n_layers, n_heads, d_model, positions, init_std, learning_rate, freeze, precision
+    condition : architecture, n_layers, n_heads, d_model, positions, init_std, optimizer, learning_rate, decay, freeze,
+        precision
     length : of the sequences, in bits
     seed : of the initial weights, the same for conditions of one architecture and size
     device : where it runs
+    first, last : the step that a training goes on from, and its last one, before which the rate falls; without a last
+        one the rate is constant
     """
 
-    def __init__(self, condition: dict, length: int, seed: int, device: str):
+    def __init__(self, condition: dict, length: int, seed: int, device: str, first: int = 0, last: int | None = None):
         seed_torch("zipf", seed, "initialization")
         self.model, self.device = build(condition, length).to(device), device
         freeze(self.model, frozen(self.model, condition["freeze"]))
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=condition["learning_rate"], fused=True)
+        self.optimizer = build_optimizer(condition["optimizer"], self.model)
+        self.peak, self.last = condition["learning_rate"], last or first
+        self.decay = round(condition["decay"] * (self.last - first))
         self.data_parallel, self.precision = data_parallel(self.model), condition["precision"]
 
-    def step(self, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
+    def step(self, n: int, sequences: np.ndarray, ranks: np.ndarray) -> Tensor:
+        set_learning_rate(self.optimizer, learning_rate(n, self.peak, self.last, decay=self.decay))
         distinct, counts = shard(*np.unique(ranks, return_counts=True))
         weights = counts * world_size() / len(ranks)  # the mean over processes of their losses is that of the batch
         batch, weights = (torch.from_numpy(each).to(self.device) for each in (sequences[distinct], weights))

@@ -14,6 +14,7 @@ from memorization.models.decoder import Decoder
 from memorization.training.checkpoints import Unfinished, restore, training_state
 from memorization.training.devices import seed_torch
 from memorization.training.fit import Recorder, fit, log_spaced_steps
+from memorization.training.optimizers import build_optimizer, learning_rate, set_learning_rate
 
 SOURCES = ("log_prob", "logits", "hidden")
 CHUNK = 1024  # equations evaluated at once
@@ -37,7 +38,7 @@ def train(
 
     Parameters
     ----------
-    settings : n_layers, n_heads, d_model, learning_rate, weight_decay, warmup, steps, stop_after,
+    settings : n_layers, n_heads, d_model, optimizer, learning_rate, weight_decay, warmup, steps, stop_after,
         min_steps
     data : ``p``, ``equations`` (count, 3) and ``train`` (count,)
     batches : what is trained on at each step
@@ -93,9 +94,7 @@ class Training:
         if perturbation is not None:
             perturb(self.model, perturbation["kind"], perturbation["epsilon"], seed)
         self.model.to(device)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), betas=(0.9, 0.98), eps=1e-8, weight_decay=settings["weight_decay"], fused=True
-        )
+        self.optimizer = build_optimizer(settings["optimizer"], self.model, settings["weight_decay"], betas=(0.9, 0.98))
         self.a, self.b, self.c = torch.from_numpy(np.ascontiguousarray(data["equations"].T)).to(device)
         self.in_training, self.probes = data["train"], probes
         self.probe = torch.from_numpy(np.concatenate([probes["val"], probes["train"]])).to(device)
@@ -118,8 +117,8 @@ class Training:
         """Optimizer step n; the loss of its batch before it, nats per equation."""
         rows = self.batches.rows(n)
         rows = torch.from_numpy(rows[::-1].copy() if self.reverse else rows).to(self.a.device)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(n, self.settings["learning_rate"], self.settings["warmup"])
+        rate, steps, warmup = (self.settings[key] for key in ("learning_rate", "steps", "warmup"))
+        set_learning_rate(self.optimizer, learning_rate(n, rate, steps, warmup))
         loss = F.cross_entropy(answer_logits(self.model, self.a[rows], self.b[rows]), self.c[rows])
         self.optimizer.zero_grad()
         loss.backward()
@@ -180,11 +179,6 @@ class Training:
     def _readings(self) -> np.ndarray:
         a, b, c = (axis[self.probe] for axis in (self.a, self.b, self.c))
         return readings(self.model, a, b, c, self.fingerprint["source"], self.fingerprint["token_index"])
-
-
-def learning_rate(n: int, peak: float, warmup: int) -> float:
-    """The rate of optimizer step n, counted from 1: it rises by ``peak / warmup`` a step, from 0 at the first."""
-    return peak * min((n - 1) / warmup, 1.0) if warmup else peak
 
 
 @torch.no_grad()
