@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memorization.files import atomic_write
-from memorization.statistics import over_seeds
 
 CHANCE = {"color": "0.35", "linestyle": ":", "linewidth": 1.0, "zorder": 1}
 FLOOR = {"color": "black", "linestyle": "--", "linewidth": 1.0, "zorder": 4}
@@ -66,12 +65,12 @@ def of_all_seeds(table: pd.DataFrame, x: str) -> pd.DataFrame:
 def over_seeds_lines(
     ax: Axes, table: pd.DataFrame, x: str, y: str, color, label=None, linestyle="-", of_all: bool = False
 ) -> None:
-    """A thin line a seed, a thick one for their mean (``of_all`` seeds alone), a band for its 95% t interval."""
+    """A thin line a seed, a thick one for their mean (``of_all`` seeds alone), a band for their range."""
     for _, seed in table.groupby("seed"):
         ax.plot(seed[x], seed[y], color=color, alpha=0.35, linewidth=0.6, linestyle=linestyle)
-    mean = over_seeds(of_all_seeds(table, x) if of_all else table, [x], y)
-    ax.plot(mean[x], mean["mean"], color=color, linewidth=1.6, linestyle=linestyle, label=label)
-    ax.fill_between(mean[x], mean["low"], mean["high"], color=color, alpha=0.15, linewidth=0)
+    seeds = (of_all_seeds(table, x) if of_all else table).groupby(x)[y].agg(["mean", "min", "max"])
+    ax.plot(seeds.index, seeds["mean"], color=color, linewidth=1.6, linestyle=linestyle, label=label)
+    ax.fill_between(seeds.index, seeds["min"], seeds["max"], color=color, alpha=0.15, linewidth=0)
 
 
 def save(figure: Figure, paths: Mapping[str, str], plotting: dict, made_by: dict) -> None:

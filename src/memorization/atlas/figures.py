@@ -19,7 +19,7 @@ def comparison_figure(records: pd.DataFrame, conditions: Sequence[Sequence[str]]
     """Conditions beside each other: suffix accuracy and loss against exposures, by how frequent sequences are.
 
     Recorded (step, sequence) pairs are averaged in bins of exposures, six a decade, in each seed; thin lines
-    are seeds, thick lines their mean, bands 95% t intervals.
+    are seeds, thick lines their mean, bands their range.
 
     Parameters
     ----------

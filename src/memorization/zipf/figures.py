@@ -15,7 +15,7 @@ from memorization.statistics import over_seeds
 def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: dict) -> Figure:
     """How conditions differ: the p-weighted loss and the suffix accuracy of all sequences against steps.
 
-    Thin lines are seeds, thick lines their mean, bands 95% t intervals over seeds; the condition that stands in
+    Thin lines are seeds, thick lines their mean, bands their range; the condition that stands in
     most comparisons, if in several, is black. Floors that differ in a panel have their conditions' colours.
 
     Parameters

@@ -22,7 +22,7 @@ SPLITS = {"train": "training", "val": "validation"}
 def accuracy_figure(history: pd.DataFrame, *, conditions: list[str], plotting: dict) -> Figure:
     """Accuracy on training and validation equations against steps, a panel a condition.
 
-    Thin lines are seeds, thick lines their mean as far as all seeds go, bands 95% t intervals over seeds.
+    Thin lines are seeds, thick lines their mean as far as all seeds go, bands their range.
 
     Parameters
     ----------
