@@ -56,6 +56,22 @@ def test_records_and_runs_have_the_columns_of_all_families_and_every_run(study, 
     assert len(trained) > records["condition"].nunique()  # a condition has several seeds
 
 
+def test_the_page_on_tables_has_every_column_and_no_other(study):
+    """A section is about one table, or about the tables of that name of several families."""
+    text = (ROOT / "docs/reference/tables.md").read_text()
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^#|\Z)", text, re.DOTALL | re.MULTILINE))
+    columns = {}
+    for family in configured(complete(yaml.safe_load(SMOKE.read_text()))).values():
+        for name in (name for table in family.tables for name in table.files):
+            section = f"{family.name}_{name}" if f"{family.name}_{name}" in sections else name
+            table = read_table(study.folder / f"results/tables/{family.name}_{name}.parquet")
+            columns.setdefault(section, set()).update(table)
+    for section, expected in columns.items():
+        rows = sections[section].partition("| column | meaning |\n|---|---|\n")[2].partition("\n\n")[0]
+        cells = "".join(row.split(" | ")[0] for row in rows.splitlines())
+        assert set(re.findall(r"`(\w+)`", cells)) == expected, section
+
+
 @pytest.mark.parametrize("job", smoke_jobs(), ids=lambda job: f"{job.rule.name} {job.wildcards}")
 def test_a_result_says_what_made_it(study, job):
     for name, path in job.output.items():
