@@ -2,7 +2,7 @@
 
     python benchmarks/study_size.py config/paper.yaml
 
-prints the table of docs/cluster.md; without an overlay that of the default study. Nothing is trained and nothing is
+prints the table of docs/reference/paper_scale.md; without an overlay that of the default study. Nothing is trained and nothing is
 measured; only what trainings compute is counted, which is where a study's time goes.
 """
 

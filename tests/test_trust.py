@@ -243,7 +243,7 @@ def test_a_schema_cannot_name_objects(tmp_path, tag):
 
 
 def test_no_yaml_here_runs_python():
-    """Snakemake runs what stands in a configuration or a profile with ``__use_yte__``: docs/troubleshooting.md says so."""
+    """Snakemake runs Python in a configuration or profile with ``__use_yte__``, as docs/troubleshooting.md says."""
     paths = [path for ending in ("yaml", "yml") for path in ROOT.rglob(f"*.{ending}")]
     own = [path for path in paths if not path.relative_to(ROOT).parts[0].startswith((".", "studies", "results"))]
     assert ROOT / "config/config.yaml" in own
