@@ -2,8 +2,8 @@
 
     python benchmarks/study_size.py config/paper.yaml
 
-prints the table of docs/reference/paper_scale.md; without an overlay that of the default study. Nothing is trained and nothing is
-measured; only what trainings compute is counted, which is where a study's time goes.
+prints the table of docs/reference/paper_scale.md; without an overlay it prints that of the default study. Nothing is
+trained and nothing is measured: it counts what trainings compute, which takes most of a study's time.
 """
 
 import argparse

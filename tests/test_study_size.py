@@ -19,7 +19,8 @@ def printed(*overlays, monkeypatch, capsys):
 
 
 def test_the_page_has_the_table_of_the_paper_as_it_is_now(monkeypatch, capsys):
-    assert printed(PAPER, monkeypatch=monkeypatch, capsys=capsys) in (ROOT / "docs/reference/paper_scale.md").read_text()
+    page = (ROOT / "docs/reference/paper_scale.md").read_text()
+    assert printed(PAPER, monkeypatch=monkeypatch, capsys=capsys) in page
 
 
 def test_every_condition_has_a_row_and_the_last_row_is_their_sum():

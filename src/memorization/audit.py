@@ -162,7 +162,7 @@ def _finding(file: Planned, path: Path, findings: dict[str, Finding], digests: d
         return Finding(file.path, "stale", _some(differences, "; "))
     for name, digest in sorted(noted.items()):
         if digests.get(name, digest) != digest:
-            why = f"made from {name} when its contents were others ({digest[:12]}, now {digests[name][:12]})"
+            why = f"made from other contents of {name} ({digest[:12]}, now {digests[name][:12]})"
             return Finding(file.path, "of another run", why)
     causes = {cause: None for name in sorted(file.inputs & findings.keys()) for cause in _causes(findings[name])}
     if causes:

@@ -150,7 +150,7 @@ def tensor(storage, offset, size, stride, _requires_grad=False, _hooks=None, bit
     if not sound or math.prod(n or 1 for n in size) > sys.maxsize // 16:  # bytes of the longest number
         raise RefusedPickle(f"refers to a tensor of shape {shown(size)}; allowed: {ALLOWED}")
     if bits is not None and (type(bits) is not dict or not bits.keys() <= {"conj", "neg"}):
-        raise RefusedPickle("says of a tensor more than that it is conjugated or negated")
+        raise RefusedPickle("has unknown properties of a tensor; allowed: conj, neg")
     if not isinstance(dtype, torch.dtype | None):
         raise RefusedPickle(f"refers to a tensor of type {shown(dtype)}; allowed: {ALLOWED}")
     conj, neg = (bool(bits and bits.get(name)) for name in ("conj", "neg"))

@@ -131,13 +131,13 @@ def _read_archive(content: bytes):
         raise RefusedPickle("is an npz archive; numpy.load reads it")
     roots = [name.removesuffix("data.pkl") for name in names if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(roots) != 1 or f"{roots[0]}constants.pkl" in names:  # that one is of TorchScript: a program
-        raise RefusedPickle(f"is a zip archive, but no values that torch.save wrote ({shown(', '.join(names))})")
+        raise RefusedPickle(f"is a zip archive that torch.save did not write ({shown(', '.join(names))})")
     if any(member.compress_type for member in members) or sum(member.file_size for member in members) > len(content):
-        raise RefusedPickle("is an archive of torch.save, compressed since; allowed: as torch.save writes it")
+        raise RefusedPickle("is an archive of torch.save that was compressed again; allowed: as torch.save writes it")
     _refuse(content[: min(member.header_offset for member in members)], "before it")
     _refuse(content[content.rindex(b"PK\5\6") + 22 :], "behind it")
     if f"{roots[0]}byteorder" in names and archive.read(f"{roots[0]}byteorder") != b"little":
-        raise RefusedPickle("has numbers in another order of bytes; allowed: little-endian ones")
+        raise RefusedPickle("has big-endian numbers; allowed: little-endian ones")
     file = io.BytesIO(archive.read(f"{roots[0]}data.pkl"))
     value = _next_value(file, lambda key, *_: archive.read(f"{roots[0]}data/{key}"))
     _refuse(file.read(), "behind the pickle in it")
@@ -158,7 +158,7 @@ def _read_old_form(file: io.BytesIO):
         if key not in sizes:
             sizes[key], room = (count, itemsize), room - count * itemsize
         if sizes[key] != (count, itemsize):
-            raise RefusedPickle("tells two sizes of a storage")
+            raise RefusedPickle("gives two sizes for one storage")
         if room < 0:
             raise RefusedPickle(cut_off)
         return bytes(count * itemsize)
@@ -233,7 +233,7 @@ class _Unpickler(pickle._Unpickler):  # Python's own, not the one in C: that one
         self.append(_called(maker, arguments))
 
     def load_other_call(self):
-        raise RefusedPickle(f"makes an object as no array and no plain value is made; allowed: {ALLOWED}")
+        raise RefusedPickle(f"makes an object in a way that no array or plain value needs; allowed: {ALLOWED}")
 
     def load_build(self):
         state, value = self.stack.pop(), self.stack[-1]
@@ -305,12 +305,12 @@ def _called(maker, arguments):
                 _are_keys(*arguments)
             return maker(*arguments)
     name = ARRAY if maker is ARRAY else getattr(maker, "__name__", type(maker).__name__)
-    raise RefusedPickle(f"calls {name} as no pickle of results does; allowed: {ALLOWED}")
+    raise RefusedPickle(f"calls {name} with arguments that no pickle of results has; allowed: {ALLOWED}")
 
 
 def _is_a(kind: type, value) -> None:
     if not isinstance(value, kind):
-        raise RefusedPickle(f"puts items into a {type(value).__name__}, no {kind.__name__}; allowed: {ALLOWED}")
+        raise RefusedPickle(f"puts items into a {type(value).__name__}, not a {kind.__name__}; allowed: {ALLOWED}")
 
 
 def _are_keys(values, depth: int = 0) -> None:
@@ -336,7 +336,7 @@ def _storage(content: bytes):
 def _ordered_dict(items=()):
     """A plain dict; Python 2 gives the items in the call."""
     if type(items) not in (list, tuple) or not all(type(item) is list and len(item) == 2 for item in items):
-        raise RefusedPickle(f"calls OrderedDict as no pickle of results does; allowed: {ALLOWED}")
+        raise RefusedPickle(f"calls OrderedDict with arguments that no pickle of results has; allowed: {ALLOWED}")
     _are_keys([key for key, _ in items])
     return dict(items)
 

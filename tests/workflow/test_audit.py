@@ -154,7 +154,7 @@ def test_contents_of_another_run_are_named_by_all_that_was_made_from_others(fold
     found = findings(folder)
     assert found.keys() == downstream_of({TRAJECTORY}) - {TRAJECTORY}
     now = read_made_by(folder / TRAJECTORY)["sha256"]
-    why = f"made from {TRAJECTORY} when its contents were others ({made_by['sha256'][:12]}, now {now[:12]})"
+    why = f"made from other contents of {TRAJECTORY} ({made_by['sha256'][:12]}, now {now[:12]})"
     assert {(finding.state, finding.why) for finding in found.values()} == {("of another run", why)}
 
 

@@ -224,7 +224,7 @@ def test_an_export_takes_the_place_of_nothing(tmp_path, capsys, name):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / name).write_bytes(b"of years ago")
     assert export(tmp_path) == 1
-    assert f"{name}: is there already; allowed: a folder without it" in capsys.readouterr().err
+    assert f"{name}: already exists; allowed: a folder without it" in capsys.readouterr().err
     assert [path.read_bytes() for path in (tmp_path / "old").iterdir()] == [b"of years ago"]
 
 
@@ -282,8 +282,8 @@ def repeated(row, other):
         ({"metrics": {"set": np.zeros(3)}}, "epoch 0: test_metrics: lengths .*set 3; allowed: one length"),
         ({"metrics": dict.fromkeys(MEASURED, ())}, "test_metrics: lengths sequence_rank 0, .*; allowed: one length, 1"),
         ({"metrics": {"accuracy": 0.5}}, "epoch 0: accuracy: missing"),
-        ({"metrics": {"sequence_rank": [3] * COUNT}}, "epoch 0: sequence_rank: 3 stands twice; allowed: each"),
-        ({"metrics": {"set": [0] * COUNT}}, "epoch 0: sequence_rank: 0 stands twice; allowed: each sequence once"),
+        ({"metrics": {"sequence_rank": [3] * COUNT}}, "epoch 0: sequence_rank: 3 occurs twice; allowed: each"),
+        ({"metrics": {"set": [0] * COUNT}}, "epoch 0: sequence_rank: 0 occurs twice; allowed: each sequence once"),
         ({"entries": {3: {"epoch": 1}}}, r"run.pkl: logs\[1\], logs\[3\]: epochs 1 and 1, both step 5; allowed: each"),
         (
             {"entries": {2: {"appearances": [0] * 15}, 3: {"appearances": [0] * 10}}},
@@ -436,7 +436,7 @@ def test_an_import_takes_the_place_of_nothing_but_an_earlier_import(tmp_path, ca
     capsys.readouterr()
     assert main(command) == 1
     assert capsys.readouterr().err.endswith(
-        f"{target}: is there and not made by import-results; allowed for --to: another folder\n"
+        f"{target}: exists and was not made by import-results; allowed for --to: another folder\n"
     )
     assert target.read_bytes() == content
     assert not other.exists()

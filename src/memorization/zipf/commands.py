@@ -84,7 +84,7 @@ def _check_free(to: Path, targets: Iterable[Path]) -> None:
         except DamagedFile:
             command = None
         if command != COMMAND:
-            raise ResultsError(f"{path}: is there and not made by {COMMAND}; allowed for --to: another folder")
+            raise ResultsError(f"{path}: exists and was not made by {COMMAND}; allowed for --to: another folder")
 
 
 def _check_runs(tables: Mapping[Path, pd.DataFrame]) -> None:
@@ -121,7 +121,7 @@ def export_results(name: str, folder: Path, results: Path) -> None:
         raise ResultsError(f"{path}: no such file; runs that are there: {', '.join(there) or 'none'}")
     target = folder / f"{name.replace('/', '_')}.pkl"
     for each in filter(Path.exists, (target, sequences_of(target))):
-        raise ResultsError(f"{each}: is there already; allowed: a folder without it")
+        raise ResultsError(f"{each}: already exists; allowed: a folder without it")
     of_sets = sorted(noted_inputs(path, "zipf/sequences/", results), key=lambda each: (len(each.name), each.name))
     table, (sets, _) = read_table(str(path)).rename(columns=EARLIER_NAMES), read_sets(map(str, of_sets))
     dataset = read_made_by(of_sets[0])["params"]["dataset"]

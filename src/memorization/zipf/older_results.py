@@ -161,7 +161,7 @@ def _rows(log: dict, sets: np.ndarray, starts: list[int], probabilities: np.ndar
     number = columns.get("set", np.full(len(rank), present))
     again = pd.DataFrame({"set": number, "rank": rank}).duplicated()
     if again.any():
-        raise ResultsError(f"{where}: sequence_rank: {rank[again][0]} stands twice; allowed: each sequence once")
+        raise ResultsError(f"{where}: sequence_rank: {rank[again][0]} occurs twice; allowed: each sequence once")
     appearances = np.full(n_sequences, -1)
     if "num_apppearances" in log:
         appearances = _numbers(log["num_apppearances"], f"{where}: num_apppearances", whole=True)
