@@ -1,4 +1,4 @@
-"""The command line beside Snakemake's: ``python -m memorization COMMAND``, what is done with results by hand."""
+"""``python -m memorization COMMAND``: commands on results, apart from Snakemake."""
 
 import argparse
 import importlib
@@ -7,11 +7,11 @@ from importlib.util import find_spec
 
 from memorization.families import FAMILIES
 
-SHARED = ("memorization.audit", "memorization.salvage")  # each with add(subparsers); a family's are in its ``commands``
+SHARED = ("memorization.audit", "memorization.salvage")  # each has add(subparsers), as a family's ``commands`` has
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; what a user can mend is one line, and an exit status of 1 (2 for wrong arguments)."""
+    """Run a command. An error that a user can fix is one line, with exit status 1 (2 for wrong arguments)."""
     parser = argparse.ArgumentParser("memorization", description="What is done with results outside of the workflow.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     of_families = [f"memorization.{family.name}.commands" for family in FAMILIES]

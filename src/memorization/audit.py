@@ -1,22 +1,22 @@
-"""Whether every result on disk is what the present configuration and code would make, and whole.
+"""Checks that every result on disk is whole, and what the present configuration and code would make.
 
-Each file says what made it, and the digests of what it was made from; Snakemake's own notes in ``.snakemake/`` are not
-asked, so that a colleague's results or an archive can be audited. A file is
+Each file says what made it, and has the digests of its inputs. Snakemake's own notes in ``.snakemake/`` are not read,
+so that a colleague's results or an archive can be audited. A file is
 
 missing
-    not there.
+    not on disk.
 damaged
-    not whole, or it does not say what made it. A figure has no digest: its damage is found where its format shows it.
+    not whole, or without a note of what made it. A figure has no digest: damage is found if its format shows it.
 stale
     made with other parameters, code, inputs or wildcards.
 of another run
-    made from other contents than those of the files that lie beside it.
+    made from inputs with other contents than those on disk.
 downstream
     made from a file that is not fresh.
 fresh
-    nothing of that.
+    none of these.
 
-What a run ran on, its device and the versions of packages, makes nothing stale, as in the workflow.
+The device and the versions of packages make nothing stale, as in the workflow.
 """
 
 import argparse
@@ -34,14 +34,14 @@ from memorization.job import _decoded
 from memorization.provenance import ROOT, canonical
 
 STATES = ("fresh", "missing", "damaged", "stale", "of another run", "downstream")
-NOTHING = object()  # where there is no value
-SHOWN = 3  # differences of one file
-LONGEST = 60  # characters of a value
+NOTHING = object()  # in place of a missing value
+SHOWN = 3  # most differences that are printed for a file
+LONGEST = 60  # most characters that are printed of a value
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A file that the workflow would make: its path, and what it would say of itself."""
+    """A file that the workflow would make: its path, and the note that it would have."""
 
     path: str
     code: str
@@ -52,7 +52,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a file is: one of ``STATES``, and why; ``causes``, the files upstream by which it is ``downstream``."""
+    """The state of a file, one of ``STATES``, and why; ``causes``, the files that make it ``downstream``."""
 
     path: str
     state: str
@@ -80,7 +80,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(targets: Iterable[str], directory: Path, configfiles: Iterable[Path]) -> int:
-    """Print a line for each file that is not fresh, causes before what is downstream of them, and how many are what.
+    """Print a line for each file that is not fresh, causes first, and the number of files in each state.
 
     Returns
     -------
@@ -98,15 +98,15 @@ def run(targets: Iterable[str], directory: Path, configfiles: Iterable[Path]) ->
 
 
 def planned_files(targets: Iterable[str], configfiles: Iterable[Path]) -> list[Planned]:
-    """All files that this checkout's workflow would make for targets, what others are made from first.
+    """All files that this checkout's workflow would make for targets, inputs before what is made from them.
 
-    It is Snakemake's dry run in an empty folder: Snakemake writes even then into the folder that it runs in, and what
-    lies there changes nothing, as each input is another rule's output.
+    This is a dry run of Snakemake in an empty folder, because even a dry run writes into its folder. Existing files do
+    not matter: each input is another rule's output.
 
     Raises
     ------
     ValueError
-        One line, if the configuration cannot be run or nothing makes a target.
+        One line, if the configuration has a mistake or no rule makes a target.
     """
     from snakemake.api import SnakemakeApi
     from snakemake.exceptions import ApiError, RuleException, WorkflowError
@@ -131,12 +131,12 @@ def planned_files(targets: Iterable[str], configfiles: Iterable[Path]) -> list[P
 
 
 def audit(planned: Iterable[Planned], directory: Path) -> list[Finding]:
-    """What each of the files is.
+    """The state of each file.
 
     Parameters
     ----------
-    planned : what others are made from first
-    directory : that their paths are relative to
+    planned : inputs before what is made from them
+    directory : their paths are relative to it
     """
     findings: dict[str, Finding] = {}
     digests: dict[str, str] = {}  # of the files on disk, by path
@@ -155,7 +155,7 @@ def _finding(file: Planned, path: Path, findings: dict[str, Finding], digests: d
     except DamagedFile as error:
         why = re.sub(r"^damaged \((.*)\); delete it.*", r"\1", str(error).removeprefix(f"{path}: "))
         return Finding(file.path, "damaged", why)
-    if "sha256" in made_by:  # a figure has none, and nothing is made from it
+    if "sha256" in made_by:  # a figure has none, but is no input either
         digests[file.path] = made_by["sha256"]
     differences = list(_differences(made_by, file))
     if differences:
@@ -193,7 +193,7 @@ def _outputs(job) -> Iterator[Planned]:
 
 
 def _read(path: Path) -> tuple[dict, dict[str, str]]:
-    """What made a file, all of which is read, and the digests of all that it was made from, by path."""
+    """What made a file, and the digests of all its inputs by path; the whole file is read."""
     with refusing_damage(path):
         if path.suffix in (".pdf", ".png", ".svg"):
             made_by = read_figure_made_by(path)
@@ -213,11 +213,11 @@ def _read_tensors(path: Path) -> None:
     read_tensors(path)
 
 
-READERS = {".npz": read_arrays, ".parquet": read_table, ".safetensors": _read_tensors}  # which check the digest
+READERS = {".npz": read_arrays, ".parquet": read_table, ".safetensors": _read_tensors}  # they check the digest
 
 
 def _differences(made_by: dict, file: Planned) -> Iterator[str]:
-    """In what a file is other than planned."""
+    """How a file differs from what is planned."""
     for name in ("wildcards", "params"):
         yield from _unequal(name, made_by.get(name, NOTHING), getattr(file, name))
     inputs = made_by.get("made_from", {}).keys()
@@ -228,7 +228,7 @@ def _differences(made_by: dict, file: Planned) -> Iterator[str]:
 
 
 def _unequal(where: str, then, now) -> Iterator[str]:
-    """The places inside two values at which they are not equal, with both values."""
+    """The keys at which two nested values differ, with both values."""
     if _text(then) == _text(now):
         return
     if isinstance(then, dict) and isinstance(now, dict):
@@ -256,6 +256,6 @@ def _some(texts: list[str], between: str = ", ") -> str:
 
 
 def _one_line(error: Exception) -> str:
-    """What Snakemake could not read or plan: of this workflow's own errors the message, of others all in one line."""
+    """An error of Snakemake in one line; for this workflow's own errors, their message only."""
     own = re.search(r"\bConfigurationError: (.*)", str(error))  # as Snakemake quotes it from an input function
     return own[1] if own else " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""The configuration: strict, and refused in one line that names the key and what it may be.
+"""The strict configuration: a mistake is one line that names the key and its allowed values.
 
 Imported when the Snakefile is read: nothing here may import torch.
 """
@@ -26,7 +26,7 @@ TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many({"integer": _is(int), "n
 
 
 def _complete(_, wanted, value, schema):
-    """The keyword ``complete``: a mapping that the defaults fill has every key, which no list has to repeat."""
+    """The schema keyword ``complete``: every property must be there, as defaults fill in what an overlay leaves out."""
     for name in schema["properties"] if wanted and isinstance(value, Mapping) else ():
         if name not in value:
             yield ValidationError(name)
@@ -36,11 +36,11 @@ Validator = validators.extend(Draft202012Validator, {"complete": _complete}, typ
 
 
 class ConfigurationError(ValueError):
-    """A configuration that cannot be run; its message names the key and what it may be."""
+    """A configuration with a mistake; the message names the key and its allowed values."""
 
 
 def with_defaults(config: Mapping, folder: str | Path, families: Iterable[str]) -> dict:
-    """A configuration with what it does not say filled in from ``config.yaml`` and ``families/<family>.yaml``.
+    """A configuration, completed by ``config.yaml`` and ``families/<family>.yaml``.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def with_defaults(config: Mapping, folder: str | Path, families: Iterable[str]) 
 
 
 def merged(below: Mapping, above: Mapping) -> dict:
-    """As Snakemake merges an overlay: mappings key by key, everything else replaced."""
+    """Merge as Snakemake merges an overlay: mappings key by key, everything else is replaced."""
     both = {
         key: merged(below[key], above[key])
         for key in below.keys() & above.keys()
@@ -66,16 +66,16 @@ def merged(below: Mapping, above: Mapping) -> dict:
 
 
 def check(config: Mapping, schemas: str | Path, families: Iterable[str], strict: bool = True) -> None:
-    """Check a configuration against ``config.schema.yaml`` and every section against its family's schema.
+    """Check a configuration against ``config.schema.yaml``, and each section against its family's schema.
 
-    What a family's keys must be together, its ``check`` says.
+    ``Family.check`` then checks which values can go together.
 
     Parameters
     ----------
     config : complete, as ``with_defaults`` gives it
     schemas : folder of JSON Schemas, ``<family>.schema.yaml`` describes that family's file
     families : names
-    strict : whether an unknown section is an error; it is another workflow's where this one is included in that
+    strict : whether an unknown section is an error; it is none where another workflow includes this one
 
     Raises
     ------
@@ -103,12 +103,12 @@ def check(config: Mapping, schemas: str | Path, families: Iterable[str], strict:
 
 
 def names(entries: list[dict]) -> list[str]:
-    """The names in a list of ``{name: …}``, in the order in which they stand."""
+    """The names in a list of ``{name: …}``, in its order."""
     return [entry["name"] for entry in entries]
 
 
 def named(entries: list[dict], name: str, where: str) -> dict:
-    """The entry of that name in a list of ``{name: …}`` that stands at ``where`` in the configuration."""
+    """The entry of that name in a list of ``{name: …}``; ``where`` is the key of the list, for the message."""
     for entry in entries:
         if entry["name"] == name:
             return entry
@@ -116,29 +116,29 @@ def named(entries: list[dict], name: str, where: str) -> dict:
 
 
 def seeds(section: dict, first: int = 0) -> list[int]:
-    """The seeds of a family: those that it lists, or from the first one on as many as it counts."""
+    """The seeds of a section: the list, or as many as it counts, from ``first`` on."""
     wanted = section["seeds"]
     return wanted if isinstance(wanted, list) else list(range(first, first + wanted))
 
 
 def export_environment(checkout: str | Path) -> None:
-    """Let every job import the package, installed or not, and compute with one thread unless the user says otherwise.
+    """Let every job import the package, installed or not, and use one thread unless the user sets another number.
 
-    A job runs in a process of its own, on a cluster on another machine; the
-    rule files are read again there, so the environment is set there too.
+    A job runs in its own process, on a cluster on another machine. It reads the rule files again, so it sets
+    this environment too.
     """
     paths = [f"{checkout}/src", *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    # glibc would give each large tensor back to the system and ask for it anew: a quarter of a training's time.
+    # Otherwise glibc returns each large tensor to the system and requests it again: a quarter of a training's time.
     for setting in ("MMAP_THRESHOLD", "TRIM_THRESHOLD"):
         os.environ.setdefault(f"MALLOC_{setting}_", str(10**9))
 
 
 @cache
 def _registry(schemas: Path) -> Registry:
-    """All schemas of a folder, read once: a registry that retrieves them reads a file for each reference to it."""
+    """All schemas of a folder, read once rather than for each reference to them."""
     files = sorted(schemas.glob("*.schema.yaml"))
     return Registry().with_contents((path.name, yaml.safe_load(path.read_text("utf-8"))) for path in files).crawl()
 
@@ -173,7 +173,7 @@ def _explain(value, error: ValidationError) -> str:
 
 
 def _is_quoted(error: ValidationError) -> bool:
-    """Whether a text would be of the type that is wanted if it were not one."""
+    """Whether a text would have the expected type without its quotes."""
     try:
         plain = yaml.safe_load(error.instance)
     except yaml.YAMLError:
@@ -195,7 +195,7 @@ def _check_names(section: str, value: Mapping) -> None:
 
 
 def _check_limits(section: str, figures: Mapping) -> None:
-    """That limits of axes rise."""
+    """Check that limits of axes rise."""
     for figure, keys in figures.items():
         for key, value in keys.items():
             if isinstance(value, list) and None not in value and value[0] >= value[1]:

@@ -1,4 +1,4 @@
-"""The one list of families. Whoever adds one adds a line here; everything else finds it by its name.
+"""The one list of families. A new family adds a line here; everything else finds it by its name.
 
 Imported when the Snakefile is read: nothing here may import torch.
 """
@@ -18,12 +18,12 @@ FAMILIES: tuple[type[Family], ...] = (Zipf, AssociativeMemory, Grokking, Atlas)
 
 
 def complete(config: Mapping, checkout: Path = ROOT.parent) -> dict:
-    """A configuration, an overlay or nothing, with what it does not say filled in from a checkout's ``config/``."""
+    """An overlay, or nothing, completed by the default configuration in a checkout's ``config/``."""
     return with_defaults(config, checkout / "config", [family.name for family in FAMILIES])
 
 
 def configured(config: Mapping, checkout: Path = ROOT.parent, strict: bool = True) -> dict[str, Family]:
-    """All families by name, of a complete configuration that is checked.
+    """Check a complete configuration; all families by name.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a family of experiments is: its conditions, and the tables and figures that are made of them.
+"""A family of experiments: its conditions, and the tables and figures made from them.
 
 Imported when the Snakefile is read: nothing here may import torch.
 """
@@ -16,9 +16,9 @@ class Files:
 
     Attributes
     ----------
-    kind : by which the rules of a family know the pattern of the path
-    wildcards : of each file, the values by name
-    family : whose files they are; None for those of the family that asks, as all do but those that compare families
+    kind : the key under which the family's rules have the pattern of the path
+    wildcards : for each file, the values of the wildcards by name
+    family : the family that makes the files; None for the family that declares this. Only comparisons name another
     """
 
     kind: str
@@ -26,12 +26,12 @@ class Files:
     family: str | None = None
 
     def paths(self, patterns: Mapping[str, Mapping[str, str]], family: str) -> list[str]:
-        """The paths.
+        """The paths of the files.
 
         Parameters
         ----------
-        patterns : by family and kind, as the rules have them
-        family : that asks
+        patterns : of paths, by family and kind, from the rules
+        family : the family that declares these files
         """
         pattern = patterns[self.family or family][self.kind]
         return [pattern.format(**wildcards) for wildcards in self.wildcards]
@@ -39,14 +39,14 @@ class Files:
 
 @dataclass(frozen=True)
 class Table:
-    """``results/tables/<family>_<table>.parquet`` of one table or several, made by the rule ``<family>_<name>_table``.
+    """One or several ``results/tables/<family>_<table>.parquet``, made by the rule ``<family>_<name>_table``.
 
     Attributes
     ----------
-    name : of the rule
-    inputs : the rule's inputs by name, when they are asked for
-    settings : what its script needs of the configuration, when it is asked for
-    tables : the names of the tables; by default that of the rule
+    name : part of the rule's name
+    inputs : returns the rule's inputs by name
+    settings : returns what the script needs from the configuration
+    tables : the names of the tables; by default ``name``
     script : below workflow/scripts; by default ``<family>/<name>_table.py``
     """
 
@@ -68,13 +68,13 @@ class Figure:
     Attributes
     ----------
     name : of the figure, and of its settings under ``<family>.figures``
-    inputs : the rule's inputs by name, when they are asked for; takes the wildcards
-    settings : what its script needs of the configuration, when it is asked for; takes the wildcards
-    wildcards : regular expressions by name, of what a file name may hold behind the figure's name
-    is_target : whether the family's target wants it
+    inputs : returns the rule's inputs by name; takes the wildcards
+    settings : returns what the script needs from the configuration; takes the wildcards
+    wildcards : regular expressions by name, for what may follow the figure's name in a file name
+    is_target : whether the family's target includes it
     script : below workflow/scripts; by default ``<family>/<name>_figure.py``
     caption : in workflow/report; by default ``<family>_<name>.rst``
-    environment : in envs, what its script needs
+    environment : the conda environment in envs/ that its script needs
     """
 
     name: str
@@ -88,23 +88,23 @@ class Figure:
 
     @property
     def stem(self) -> str:
-        """The name with the wildcards behind it, as it stands in file names."""
+        """The name followed by its wildcards, as in file names."""
         return self.name + "".join(f"{{{name}}}" for name in self.wildcards)
 
 
 class Family:
-    """A family of experiments, of which a subclass a family says what is its own.
+    """A family of experiments; each family is a subclass.
 
     Parameters
     ----------
-    section : the family's part of the configuration
-    others : families by name that stand before it in the list of all; those that compare families look at them
-    first_seed : where counts of seeds begin
+    section : the family's section of the configuration
+    others : by name, the families before it in the list of all, for families that compare others
+    first_seed : the first seed where the configuration counts seeds
 
     Attributes
     ----------
-    name : as in all its places: rules, scripts, package, configuration, schema, tests, docs
-    apart : the keys of a condition that do not say what its training is: its name, its seeds, requests of a cluster
+    name : the same in rules, scripts, package, configuration, schema, tests and docs
+    apart : keys of a condition that do not change its training: its name, its seeds, its requests from a cluster
     """
 
     name: ClassVar[str]
@@ -114,32 +114,32 @@ class Family:
         self.section, self.others, self.first_seed = section, others or {}, first_seed
 
     def seeds(self, name: str) -> list[int]:
-        """The seeds of a condition, which may have others than the section."""
+        """The seeds of a condition: its own, or those of the section."""
         return seeds(self.condition(name) if "seeds" in self.condition(name) else self.section, self.first_seed)
 
     @property
     def names(self) -> list[str]:
-        """Of its conditions, in the order in which they stand."""
+        """The names of its conditions, in the order of the configuration."""
         return names(self.section.get("conditions", []))
 
     def condition(self, name: str) -> dict:
-        """A condition by its name, with the defaults for what it does not say."""
+        """A condition by its name, completed by the defaults."""
         return self.section["defaults"] | named(self.section["conditions"], name, f"{self.name}.conditions")
 
     def dataset(self, name: str) -> dict:
-        """The data set of a condition: equal data sets have equal items."""
+        """The data set of a condition. Equal data sets have equal items."""
         return named(self.section["datasets"], self.condition(name)["dataset"], f"{self.name}.datasets")
 
     def settings(self, name: str) -> dict:
-        """What makes a condition's training what it is."""
+        """All settings that change a condition's training."""
         return {key: value for key, value in self.condition(name).items() if key not in self.apart}
 
     def request(self, name: str, key: str, attempt: int) -> int:
-        """What an attempt at a job of a condition asks of a cluster: ``mem_mb`` or ``runtime``, more each time."""
+        """What a job of a condition requests from a cluster: ``mem_mb`` or ``runtime``, times its attempt."""
         return self.condition(name)[key] * attempt
 
     def check(self) -> None:
-        """What no schema can say of the section.
+        """Check what no schema can.
 
         Raises
         ------
@@ -148,23 +148,23 @@ class Family:
         """
 
     def runs(self, kind: str, conditions: Iterable[str] | None = None) -> Files:
-        """Files of a kind of all runs of some conditions; by default of all, in an order that changes nothing."""
+        """Files of one kind, of all runs of some conditions (by default of all), sorted if none are named."""
         conditions = sorted(self.names) if conditions is None else conditions
         return Files(
             kind, [{"condition": name, "seed": seed} for name in conditions for seed in sorted(self.seeds(name))]
         )
 
     def first_seeds(self, kind: str, conditions: Iterable[str]) -> Files:
-        """Files of a kind of the first run of each condition."""
+        """Files of one kind, of the first seed of each condition."""
         return Files(kind, [{"condition": name, "seed": self.seeds(name)[0]} for name in conditions])
 
     def pooled(self, *kinds: str, **others: Iterable[str]) -> Table:
-        """A table for each kind of file that every run has, the runs' rows one below the other.
+        """A table for each kind of file, with the rows of all runs.
 
         Parameters
         ----------
-        kinds : of files that all conditions' runs have
-        others : conditions by kind, of files that only these have
+        kinds : of files that every run has
+        others : by kind, the conditions that have such files, if not all have them
         """
         of = dict.fromkeys(kinds) | others
         return Table(
@@ -183,22 +183,22 @@ class Family:
         return []
 
     def training_size(self, name: str) -> dict[str, float] | None:
-        """How large the trainings of a condition are, counted from the configuration; None where nothing is trained.
+        """The size of a condition's trainings, counted from the configuration; None if nothing is trained.
 
         Returns
         -------
-        ``jobs`` of all seeds; ``parameters`` of the model; ``steps`` of a run; ``flops`` of all seeds.
+        ``jobs`` and ``flops`` of all seeds together, ``parameters`` of the model, ``steps`` of one run.
         """
         return None
 
     def check_conditions(self, conditions: Iterable[str], key: str) -> None:
-        """That the names which stand under a key are those of conditions."""
+        """Check that the names under a key are names of conditions."""
         for name in conditions:
             named(self.section["conditions"], name, f"{self.name}.{key}")
 
 
 def family_of(rule: str, families: Iterable[str]) -> str | None:
-    """The family whose name a rule's begins with, behind a module's prefix or not; None for a rule of several."""
+    """The family that a rule's name begins with, after a module's prefix; None for a rule of several families."""
     of = [name for name in families if f"_{name}_" in f"_{rule}_"]
     of = [name for name in of if not any(f"_{name}_" in f"_{other}_" and name != other for other in of)]  # part of it
     return of[0] if len(of) == 1 else None

@@ -1,4 +1,4 @@
-"""What a figure says of itself: the metadata that ``plotting.save`` writes, read back."""
+"""Reads the metadata that ``plotting.save`` writes into a figure."""
 
 import json
 import re
@@ -12,15 +12,15 @@ from memorization.files import DamagedFile, ForeignFile, refusing_damage
 
 
 def read_figure_made_by(path: str | Path) -> dict:
-    """What made a figure that ``save`` wrote: from the metadata of a pdf, a png or an svg.
+    """What made a figure: from the metadata of a pdf, a png or an svg that ``plotting.save`` wrote.
 
     Raises
     ------
     ForeignFile
-        If it does not say.
+        If it has no such metadata.
     DamagedFile
-        If it is not whole, as far as its format shows that: a png has a checksum of all that it holds, a pdf of what
-        it compresses, an svg none.
+        If it is damaged, as far as its format shows: a png has a checksum of everything, a pdf of its compressed parts,
+        an svg none.
     """
     path = Path(path)
     with refusing_damage(path):

@@ -1,4 +1,4 @@
-"""Where JSON stands whole in a text that may be cut off or damaged anywhere, or hold other text besides."""
+"""Finds whole JSON documents in a text that may be cut off, damaged anywhere, or mixed with other text."""
 
 import json
 import re
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 SPACE = " \t\r\n"
-NOT_UTF8 = re.compile(r"[\udc80-\udcff]")  # what surrogateescape makes of such bytes
-TOKEN = re.compile(  # a number or a word counts only with what follows it: the end of the file may have cut it
+NOT_UTF8 = re.compile(r"[\udc80-\udcff]")  # how surrogateescape decodes such bytes
+TOKEN = re.compile(  # a number or word must be followed by something: the end of the file may have cut it
     r"""[ \t\r\n]*+ (?:
         (?P<string> "(?:[^"\\\x00-\x1f\udc80-\udcff]++ | \\(?:["\\/bfnrt] | u[0-9a-fA-F]{4}))*+" )
       | (?P<plain> (?:-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)? | -?Infinity | NaN | true | false | null)
@@ -29,20 +29,20 @@ CLOSES = {"[": "]", "{": "}"}
 SPACES = re.compile(r"[ \t\r\n]*+")
 ONLY_SPACE = re.compile(r"[ \t\r\n]*+\Z")
 LINE_ENDS = re.compile(r"[ \t\r]*+(?:\n|\Z)")
-DOCUMENT_ENDS = re.compile(r"[ \t\r]*+(?:[\n\0]|\Z)")  # zeros are what a crash may leave of the end of a file
-WORD_ENDS = re.compile(r"[ \t\r]*+\n")  # at the end of the file it may be cut off
-LINE_BEGINS = re.compile(r"[ \t\r\n]*+(?:(?:[\]}][ \t\r]*+)+(?=[\[{]))?")  # behind the end of a broken document, too
-NEIGHBOURS = re.compile(r'"(?:[^"\\\n]++|\\.)*+"?|(?P<two>[\]}][ \t\r]*+(?=[\[{]))')  # no comma: of two documents
-CUT_OFF = re.compile(r"""[ \t\r\n]*+(?:"(?:[^"\\\n]++|\\.?)*+|[-+.\w]*+)\Z""")  # the beginning of a token, at the end
+DOCUMENT_ENDS = re.compile(r"[ \t\r]*+(?:[\n\0]|\Z)")  # a crash may leave zeros at the end of a file
+WORD_ENDS = re.compile(r"[ \t\r]*+\n")  # at the end of the file a word may be cut off
+LINE_BEGINS = re.compile(r"[ \t\r\n]*+(?:(?:[\]}][ \t\r]*+)+(?=[\[{]))?")  # also after the end of a broken document
+NEIGHBOURS = re.compile(r'"(?:[^"\\\n]++|\\.)*+"?|(?P<two>[\]}][ \t\r]*+(?=[\[{]))')  # no comma: two documents
+CUT_OFF = re.compile(r"""[ \t\r\n]*+(?:"(?:[^"\\\n]++|\\.?)*+|[-+.\w]*+)\Z""")  # a token begins, at the end
 COLON_ENDS_LINE = re.compile(r":[ \t\r]*+\n")
-GOES_ON = re.compile(  # what stands behind a value in a document: a sign, or a key or value that stands before one
+GOES_ON = re.compile(  # what follows a value inside a document: a sign, or a key or value followed by one
     r"""[ \t\r\n]*+ (?: "(?:[^"\\\n]++|\\.)*+" [ \t\r\n]*+ [,:\]}]
                       | (?:-?[0-9][-+.0-9eE]*+ | true | false | null) [ \t\r\n]*+ [,\]}]
                       | [,:\]}] )""",
     re.VERBOSE,
 )
 CLOSES_ON = re.compile(r"[ \t\r\n]*+[\]}][ \t\r]*+(?:[\[{\]},\n]|\Z)")  # the end of a larger document
-DEEPEST = 500  # containers in each other; Python's json reads about 1,000
+DEEPEST = 500  # nested containers; Python's json reads about 1,000
 DECODER = json.JSONDecoder(parse_int=str)  # int() refuses more than 4,300 digits
 
 
@@ -50,8 +50,8 @@ DECODER = json.JSONDecoder(parse_int=str)  # int() refuses more than 4,300 digit
 class Reading:
     """How far a text is JSON.
 
-    ``kept``: where its last whole value ends; ``depth``: how many containers are open there. ``stopped``: where it is
-    JSON no longer; ``closers``: the brackets that are missing there, none if the value is whole.
+    ``kept``: the end of its last whole value; ``depth``: the number of open containers there. ``stopped``: where it is
+    no longer JSON; ``closers``: the closing brackets that are missing there (none if the value is whole).
     """
 
     kept: int
@@ -61,7 +61,7 @@ class Reading:
 
 
 def read_json(text: str, at: int, closers: str = "") -> Reading:
-    """Read one value or, if ``closers`` is a bracket, the members of a container up to it; without recursion."""
+    """Read one value or, if ``closers`` is a bracket, the members of a container up to it. Does not recurse."""
     read = Reading(at, at, [*closers])
     expected = "key" if closers == "}" else "value"
     while token := TOKEN.match(text, read.stopped):
@@ -100,14 +100,14 @@ def is_json(text: str) -> bool:
 
 
 def is_line(text: str, start: int, end: int) -> bool:
-    """Whether what stands from ``start`` to ``end`` is a line by itself."""
+    """Whether the text from ``start`` to ``end`` is a line of its own."""
     if text.find("\n", start, end) >= 0 or not LINE_ENDS.match(text, end):
         return False
     return not text[text.rfind("\n", 0, start) + 1 : start].strip(SPACE)
 
 
 def is_begun(text: str, start: int, read: Reading) -> bool:
-    """Whether a document begins at ``start``, rather than other text with a bracket, such as ``[INFO]``."""
+    """Whether a document begins at ``start``, and not other text with a bracket, such as ``[INFO]``."""
     if text[start : start + 1] not in CLOSES:
         return False
     if read.stopped > start + 1 or CUT_OFF.match(text, read.stopped):
@@ -117,11 +117,12 @@ def is_begun(text: str, start: int, read: Reading) -> bool:
 
 
 def whole_documents(text: str) -> list[tuple[int, int]]:
-    """Where whole documents begin and end, in the order of the text.
+    """The beginning and end of each whole document, in the order of the text.
 
-    Each begins where a line begins or right behind another one, and ends where a line ends or another one begins, be
-    that one broken. A number, a string or a word counts only as a line of its own. What may be a part of a larger,
-    broken document is left out. (A second damage, or one that makes a bracket of another sign, can hide that it is.)
+    Each begins at the beginning of a line or directly after another document, and ends at the end of a line or where
+    another one begins, even a broken one. A number, string or word counts only as a line of its own. What may be part
+    of a larger, broken document is left out. (A second damage, or one that turns another sign into a bracket, can hide
+    that it is.)
     """
     kept, line_end = [], _line_end(text, SPACES.match(text).end())
     for run, is_unsure in _runs(text):
@@ -138,10 +139,10 @@ def whole_documents(text: str) -> list[tuple[int, int]]:
 
 
 def _runs(text: str) -> Iterator[tuple[list[tuple[int, int]], bool]]:
-    """Runs of whole documents that stand right behind one another.
+    """Runs of whole documents that directly follow one another.
 
-    With each: whether it begins in the line in which a document of several lines is damaged, or in the next one. The
-    damage may hide there that it is a part of that document.
+    With each run: whether it begins in the line in which a document of several lines is damaged, or in the next line.
+    There the damage may hide that the run is part of that document.
     """
     at, unsure = 0, 0
     while at < len(text):
@@ -164,10 +165,10 @@ def _runs(text: str) -> Iterator[tuple[list[tuple[int, int]], bool]]:
 
 
 def _run(text: str, start: int, begins_line: bool) -> tuple[list[tuple[int, int]], int, Reading]:
-    """Whole documents from ``start`` on, right behind one another, and where the last ends, left out or not; the rest.
+    """Whole documents that directly follow one another from ``start`` on; the end of the last; the reading after it.
 
-    The last is left out where other text stands behind it in its line: so begin the lines of logs, ``[12] loaded``.
-    Where a document goes on behind it, damage may have made a bracket of a comma: then lines alone are taken.
+    The last one is left out if other text follows it in its line, as in a log: ``[12] loaded``. If a document continues
+    after it, damage may have turned a comma into a bracket. Then only documents on lines of their own are kept.
     """
     found, end = [], start
     while _is_whole(text, start, read := _read(text, start, begins_line), begins_line):
@@ -183,7 +184,7 @@ def _run(text: str, start: int, begins_line: bool) -> tuple[list[tuple[int, int]
 
 
 def _read(text: str, start: int, begins_line: bool) -> Reading:
-    """As ``read_json``, and many times faster for a line that is JSON by itself."""
+    """As ``read_json``, but many times faster for a line that is JSON by itself."""
     if begins_line:
         line = text[start : _line_end(text, start)].rstrip(SPACE)
         if is_json(line):
@@ -198,9 +199,9 @@ def _is_whole(text: str, start: int, read: Reading, begins_line: bool) -> bool:
 
 
 def _resumed(text: str, damage: int, line_end: int) -> int:
-    """Where, behind damage in a line, a run begins of which nothing is left out; else where the line ends.
+    """The position after damage in a line where a run begins of which nothing is left out, or else the end of the line.
 
-    Or where a document begins that is broken in a later line, as what stands in its lines is a part of it.
+    It may also be where a document begins that is broken in a later line: the text in its lines is part of it.
     """
     tried = damage
     for place in NEIGHBOURS.finditer(text, damage, line_end):

@@ -1,4 +1,4 @@
-"""Permutation tests, of labels and of the signs of paired differences, and the smallest p that each can reach."""
+"""Permutation tests of labels and of the signs of paired differences, each with the smallest p that it can reach."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,36 +7,37 @@ from math import factorial, prod
 
 import numpy as np
 
-EXACT = 20_000  # arrangements or flips up to which all are looked at
-DRAWS = 9_999  # of them otherwise
+EXACT = 20_000  # most arrangements or flips that are all evaluated
+DRAWS = 9_999  # random ones otherwise
 SIGNS = 10_000_000  # drawn signs that are held at a time: 80 MB
 
 
 def label_permutation_test(
     distances: np.ndarray, labels: Sequence[str], rng: np.random.Generator, blocks: Sequence[int] | None = None
 ) -> dict:
-    """Are runs of one label nearer to each other than to those of others?
+    """Are runs with the same label closer to each other than to runs with other labels?
 
-    The statistic is the mean distance across labels less that within. Labels are permuted over whole runs. Permuting
-    them over all runs takes these for exchangeable if labels say nothing. Runs that share something else, such as
-    the data of a seed, are not; they are blocks, and labels are permuted within each. All arrangements are looked at
-    where they are few, ``DRAWS`` random ones otherwise.
+    The statistic is the mean distance across labels minus the mean distance within. Whole runs are permuted.
+    Permuting over all runs assumes that they are exchangeable if labels do not matter. Runs that share something, such
+    as the data of a seed, are not. They form a block, and labels are permuted within blocks. Up to ``EXACT``
+    arrangements are all evaluated; otherwise ``DRAWS`` random ones are.
 
     Parameters
     ----------
     distances : (n, n), symmetric
-    labels : (n,), of at least two kinds, one of which stands twice
-    blocks : (n,), what the runs share, every label once in each; one block of all runs by default
+    labels : (n,), at least two different ones, and one of them at least twice
+    blocks : (n,), the block of each run, with every label once in each block; by default all runs are one block
 
     Returns
     -------
-    ``within`` and ``across``, mean distances; ``ratio`` of the second to the first; ``statistic``; ``p``, the share
-    of arrangements whose statistic is as large; ``smallest_p`` that the test can reach; ``arrangements`` looked at.
+    ``within`` and ``across``, mean distances; ``ratio``, the second over the first; ``statistic``; ``p``, the share of
+    arrangements whose statistic is at least as large; ``smallest_p`` that the test can reach; ``arrangements``
+    evaluated.
 
     Raises
     ------
     ValueError
-        If there is no pair within a label, or none across, or a block has not every label once.
+        If no two runs have the same label, or all have the same, or a block lacks a label or has one twice.
     """
     labels = np.asarray(labels)
     within, across = _means(distances, labels)
@@ -69,14 +70,14 @@ def label_permutation_test(
 
 
 def arrangement_count(labels: Sequence[str]) -> int:
-    """How many ways to group the runs there are, labels of equally many runs being interchangeable."""
+    """The number of ways to group the runs. Labels with equally many runs are interchangeable."""
     sizes = Counter(Counter(labels).values())
     ways = factorial(len(labels)) // prod(factorial(size) ** count for size, count in sizes.items())
     return ways // prod(factorial(count) for count in sizes.values())
 
 
 def arrangements_of(labels: Sequence[str]) -> Iterator[np.ndarray]:
-    """Every grouping of the runs into groups of the labels' sizes, once: (n,) of group numbers."""
+    """Every grouping of the runs into groups of the labels' sizes, each once: (n,) group numbers."""
     sizes = sorted(Counter(labels).values(), reverse=True)
     n = len(labels)
 
@@ -97,18 +98,18 @@ def arrangements_of(labels: Sequence[str]) -> Iterator[np.ndarray]:
 
 
 def block_arrangement_count(labels: Sequence[str]) -> int:
-    """How many ways to group the runs there are if every block has each label once: (labels!)^(blocks - 1)."""
+    """The number of ways to group the runs if every block has each label once: (labels!)^(blocks - 1)."""
     kinds = len(set(labels))
     return factorial(kinds) ** (len(labels) // kinds - 1)
 
 
 def block_arrangements_of(labels: np.ndarray, blocks: list[np.ndarray]) -> Iterator[np.ndarray]:
-    """Every grouping of the runs into groups of one run a block, once: (n,) labels, those of the first block kept.
+    """Every grouping with one run of each block in each group, each once: (n,) labels; the first block keeps its own.
 
     Parameters
     ----------
     labels : (n,)
-    blocks : the places of each block's runs
+    blocks : the indices of each block's runs
     """
     for orders in product(permutations(labels[blocks[0]]), repeat=len(blocks) - 1):
         arrangement = labels.copy()
@@ -118,20 +119,20 @@ def block_arrangements_of(labels: np.ndarray, blocks: list[np.ndarray]) -> Itera
 
 
 def sign_flip_test(differences: np.ndarray, rng: np.random.Generator) -> dict:
-    """Is the mean of paired differences other than 0?
+    """Is the mean of paired differences different from 0?
 
-    If the two sides of each pair are exchangeable, a difference is as likely to have the other sign: the statistic,
-    the mean, is compared with those under flips of signs. Those of 0 have no sign to flip and make no p smaller.
+    If the two sides of each pair are exchangeable, a difference has either sign with equal probability. The mean is
+    compared with the means after flips of signs. Differences of 0 have no sign and do not make p smaller.
 
     Parameters
     ----------
-    differences : (n,), one side of a pair less the other, of pairs that are independent; NaN are left out
+    differences : (n,), one side minus the other, of independent pairs; NaN are left out
 
     Returns
     -------
-    ``mean``; ``p``, two-sided, the share of flips whose mean is as far from 0; ``smallest_p`` that the test can reach
-    with as many differences other than 0; ``flips`` looked at: all of them where they are few, otherwise ``DRAWS``
-    random ones beside none at all; ``n`` pairs. Without a pair ``mean``, ``p`` and ``smallest_p`` are NaN.
+    ``mean``; ``p``, two-sided, the share of flips whose mean is at least as far from 0; ``smallest_p`` that the test
+    can reach with this number of differences other than 0; ``flips`` evaluated: all if they are few, else ``DRAWS``
+    random ones and the identity; ``n`` pairs. Without a pair ``mean``, ``p`` and ``smallest_p`` are NaN.
     """
     differences = np.asarray(differences, float)
     differences = differences[~np.isnan(differences)]
@@ -148,8 +149,8 @@ def sign_flip_test(differences: np.ndarray, rng: np.random.Generator) -> dict:
 def flipped_sums(differences: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Sums of differences (n,) under flips of their signs, and the smallest two-sided p that these can give.
 
-    All 2ⁿ flips where they are few: each stands there with its opposite, whose sum is as large, so that p is 2 / 2ⁿ at
-    least. Otherwise none at all and ``DRAWS`` random ones, and 1 / (1 + ``DRAWS``).
+    All 2ⁿ flips if they are few. Each flip has an opposite with the same absolute sum, so the smallest p is 2 / 2ⁿ.
+    Otherwise the identity and ``DRAWS`` random flips, with a smallest p of 1 / (1 + ``DRAWS``).
     """
     n = len(differences)
     if 2**n <= EXACT:

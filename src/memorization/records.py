@@ -1,4 +1,4 @@
-"""The two tables that all families write alike, so that they can be laid side by side."""
+"""The two tables that every family writes with the same columns, so that families can be compared."""
 
 import pandas as pd
 
@@ -15,21 +15,21 @@ PHASES = ("train", "before_switch", "after_switch", "held_out")
 
 
 def records(**columns) -> pd.DataFrame:
-    """Rows of ``results/tables/<family>_records.parquet``: what an item's memory was at a step.
+    """Rows of ``results/tables/<family>_records.parquet``: how well an item is remembered at a step.
 
     Columns
     -------
     family, arm, condition, seed, step
-        The run, and the optimizer step after which it was looked at.
+        The run, and the optimizer step after which it was evaluated.
     phase
-        ``train``, ``before_switch``, ``after_switch`` or ``held_out``: the set that the item is of.
+        ``train``, ``before_switch``, ``after_switch`` or ``held_out``: the set to which the item belongs.
     item, exposures, last_exposure_step
-        The item's name in its run, how often it was in a training batch so far, the last such step (0: never).
+        The item's name in its run, how often it has been in a training batch, the last such step (0: never).
     n_tokens, recall, chance, exact
-        The tokens that are scored, the share predicted right given the true ones before, that share by
-        guessing, and whether all are right.
+        The number of scored tokens, the share of them predicted right given the true tokens before, that share
+        by guessing, and whether all are right.
     nll_bits, prior_bits
-        What the scored tokens cost, and what they cost without having been seen.
+        What the scored tokens cost in bits, and what they cost a model that has not seen them.
 
     Raises
     ------
@@ -44,16 +44,16 @@ def records(**columns) -> pd.DataFrame:
 
 
 def runs(**columns) -> pd.DataFrame:
-    """Rows of ``results/tables/<family>_runs.parquet``: what a run is made of.
+    """Rows of ``results/tables/<family>_runs.parquet``: how large a run is.
 
     Columns
     -------
     family, arm, condition, seed
         The run.
     parameters, trainable
-        All parameters, and those that are trained.
+        The number of all parameters, and of those that are trained.
     state_bits
-        All trainable state in bits, a queue included.
+        The size of all trainable state in bits, including a queue.
     steps
         Optimizer steps of the run.
 

@@ -1,7 +1,7 @@
-"""What is whole in a truncated or damaged file of JSON: one document, several, or lines; and a report of the rest.
+"""Recovers the whole parts of a truncated or damaged JSON file (one document, several, or lines); reports the rest.
 
-What is kept is copied from the file as it stands there, never written anew: a number, an escape, a key that occurs
-twice stay what they were. Only commas and closing brackets are added, where damage took them.
+Kept text is copied from the file as it is: numbers, escapes and repeated keys stay the same. Only commas and closing
+brackets that damage removed are added.
 """
 
 import argparse
@@ -27,12 +27,12 @@ STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)  # in a da
 
 
 class NothingToSalvage(ValueError):
-    """A file in which nothing is whole; its message names it."""
+    """Nothing in the file is whole; the message names the file."""
 
 
 @dataclass
 class Salvaged:
-    """What was recovered: ``texts``, the lines or documents; ``dropped``, what was not, a line of text each."""
+    """``texts``, the recovered lines or documents; ``dropped``, a line of text for each piece that was not."""
 
     texts: list[str]
     lines: bool
@@ -53,12 +53,12 @@ def add(subparsers: argparse._SubParsersAction) -> None:
 
 
 def salvage_file(path: Path, to: Path | None = None) -> None:
-    """Write what is whole in ``path`` to ``to``, and print what was kept and dropped.
+    """Write the whole parts of ``path`` to ``to``, and print what was kept and dropped.
 
     Raises
     ------
     NothingToSalvage
-        If nothing is whole; nothing is written then.
+        If nothing is whole. Then nothing is written.
     """
     to = to or path.with_name(f"{path.stem}.salvaged{path.suffix}")
     if to.resolve() == path.resolve():
@@ -76,13 +76,14 @@ def salvage_file(path: Path, to: Path | None = None) -> None:
 def salvage(content: bytes) -> Salvaged:
     """Recover JSON from bytes that may be cut off or altered anywhere.
 
-    Documents are kept that are whole: each begins where a line begins or right behind another one, and ends where a
-    line ends or another one begins; a number, a text or a word alone counts on a line of its own. They are lines if
-    each stands on one by itself. What may be a part of a larger, broken document is not taken for one.
+    Whole documents are kept. Each begins at the beginning of a line or directly after another document, and ends at the
+    end of a line or where another one begins. A single number, text or word counts only on a line of its own. If each
+    document is on its own line, the file is one of JSON lines. What may be part of a larger, broken document is left
+    out.
 
-    If no document is whole, the first one's members are kept up to the damage, open containers closed after their
-    last whole member; behind the damage, the members of the outermost container alone, as only of those it is known
-    where they belong. A mark of the byte order at the start is left out.
+    If no document is whole, the members of the first one are kept up to the damage, and open containers are closed
+    after their last whole member. After the damage only members of the outermost container are kept, because only
+    these have a known place. A byte order mark at the start is left out.
     """
     text = content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
     if is_json(text):
@@ -98,7 +99,7 @@ def salvage(content: bytes) -> Salvaged:
 
 
 def _left_out(text: str, documents: list[tuple[int, int]], lines: bool, byte: int) -> list[str]:
-    """What is said of each piece between ``documents``: its lines and size or, from ``byte`` on, its bytes."""
+    """A message for each piece between ``documents``: its lines and size, or its bytes, counted from ``byte``."""
     said, line, behind = [], 1, 0
     for start, end in [*documents, (len(text), len(text))]:
         if piece := text[behind:start].strip(SPACE):
@@ -122,7 +123,7 @@ def _count(number: int, unit: str) -> str:
 
 
 def _document(text: str) -> tuple[str, int, int]:
-    """What is kept of a damaged document, and what is not: where it begins, and ends."""
+    """The text that is kept of a damaged document, and the beginning and end of what is not."""
     start = len(text) - len(text.lstrip(SPACE))
     read = read_json(text, start)
     if not is_begun(text, start, read):
@@ -137,13 +138,14 @@ def _document(text: str) -> tuple[str, int, int]:
 
 
 def _behind(text: str, read: Reading) -> int | None:
-    """Where, behind damage, the members of the outermost container begin that are whole up to its end.
+    """The position after the damage from which all members of the outermost container are whole.
 
-    Two counts of open brackets must agree there: from the start, over the damage, and back from the end. Damage to a
-    bracket, or a cut besides, makes them differ; then nothing behind it is taken. (Both at once may make them agree.)
+    There, the number of open brackets counted from the start, across the damage, must equal that counted back from the
+    end. If a bracket is damaged, or the end is cut off, they differ, and nothing after the damage is kept. (If both
+    happen, they may agree by chance.)
     """
     after_quote = text.find('"', read.stopped + 1) + 1 or len(text)
-    for start in (read.stopped, after_quote):  # as if all quotes were there, and as if one was lost
+    for start in (read.stopped, after_quote):  # assuming that no quote was lost, then that one was
         depth, tried = len(read.closers), 0
         for token in STRUCTURE.finditer(text, start):
             depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)

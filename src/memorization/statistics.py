@@ -1,4 +1,4 @@
-"""Uncertainty: over seeds, over items within seeds, of a rank correlation. Tests stand in ``permutation``."""
+"""Intervals: over seeds, over items within seeds, of a rank correlation. ``permutation`` has tests."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,13 +7,13 @@ import pandas as pd
 from scipy import stats
 
 RESAMPLES = 9_999
-BATCH = 10_000_000  # drawn items that are held at a time: 160 MB
+BATCH = 10_000_000  # resampled items in memory at a time: 160 MB
 
 
 def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean of a few seeds' values and Student's t interval about it.
+    """Mean of a few seeds' values and its Student t interval.
 
-    Taken rather than a bootstrap, whose interval over 3 seeds covers the mean far less often than it says.
+    Not a bootstrap, because its interval over 3 seeds covers the mean far less often than it claims.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, flo
 
 
 def over_seeds(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
-    """``mean``, ``low`` and ``high`` (``t_interval``) of a column over seeds, a row a group of ``by``."""
+    """``mean``, ``low`` and ``high`` (``t_interval``) of a column over seeds, one row for each group of ``by``."""
     groups = table.groupby(by, sort=True)[value]
     rows = [(*np.atleast_1d(key), *t_interval(values.to_numpy())) for key, values in groups]
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high"])
@@ -45,10 +45,10 @@ def bootstrap_interval(
     confidence: float = 0.95,
     n_resamples: int = RESAMPLES,
 ) -> tuple[float, float, float]:
-    """A statistic of the items of each seed, averaged over the seeds, and its percentile bootstrap interval.
+    """A statistic over the items of each seed, averaged over seeds, with its percentile bootstrap interval.
 
-    Items are resampled within each seed, seeds are kept: the interval says what other items would change in these
-    seeds, not what other seeds would (``t_interval``). Each seed counts alike, however many items it has.
+    Items are resampled within each seed, and seeds are kept. The interval shows how the value would vary with other
+    items in these seeds, not with other seeds (``t_interval``). All seeds have the same weight.
 
     Parameters
     ----------
@@ -84,13 +84,13 @@ def bootstrap_interval(
 def spearman(x: np.ndarray, y: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
     """Spearman's rank correlation of pairs and an interval for it, by Fisher's z.
 
-    z = artanh ρ has about the variance (1 + ρ²/2) / (n - 3) for ranks (Bonett and Wright 2000), more than the
-    1 / (n - 3) of Pearson's correlation. Taken rather than a bootstrap: it needs no random stream, and resampled pairs
-    are tied with themselves, which falsifies the ranks of a few.
+    For ranks, z = artanh ρ has a variance of about (1 + ρ²/2) / (n - 3) (Bonett and Wright 2000), more than the
+    1 / (n - 3) of Pearson's correlation. Not a bootstrap, because that needs a random stream, and resampled pairs tie
+    with themselves, which distorts the ranks of small samples.
 
     Parameters
     ----------
-    x, y : (n,); tied values have the mean of their ranks, pairs with a NaN are left out
+    x, y : (n,); tied values get the mean of their ranks, pairs with a NaN are left out
 
     Returns
     -------
