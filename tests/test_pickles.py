@@ -590,7 +590,7 @@ CRASHES = {  # what a pickle could do to the process that reads it, and what it 
     "memory by list": (Hostile(list, range(MANY)), "calls list"),
     "memory by append": (an_append_that_calls(), "puts items into a Namespace"),
     "memory by the memo": (b"N" + pickle.LONG_BINPUT + b"\xff\xff\xff\x7f" + b"0" + b"(" + b".", "damaged"),
-    "the stack of the hash": (a_nested_key(), "tuples in each other"),
+    "the stack of the hash": (a_nested_key(), "nested tuples"),
     "a message without an end": (an_array(doubled(50), np.dtype("f8"), bytes(8)), "an array of shape <tuple>"),
     "a message of two lines": (Hostile(np.dtype, "f8\nf8\n" * 999), "the numpy type f8 f8"),
     "an extension": (pickle.EXT1 + b"\1" + pickle.STOP, "the extension 1"),

@@ -1,6 +1,6 @@
-"""Arrays and tensors as pickles make them: what a pickle says of one is looked at before it is made.
+"""Makers of the arrays and tensors in pickles. They check their arguments before they make anything.
 
-The makers stand here in the place of numpy's and torch's own, which trust what they are called with.
+They replace the makers of numpy and torch, which trust their arguments.
 """
 
 import math
@@ -9,10 +9,10 @@ import sys
 
 import numpy as np
 
-ARRAY = "numpy.ndarray"  # stands for the class, which a pickle names and may not call
-DTYPE = re.compile(r"[biufcSU][1-9]\d{0,8}")  # of bits and numbers, and of text: no addresses, no fields
+ARRAY = "numpy.ndarray"  # a placeholder for the class, which a pickle names and may not call
+DTYPE = re.compile(r"[biufcSU][1-9]\d{0,8}")  # truth values, numbers and text: no addresses, no fields
 ALLOWED = "numpy arrays of numbers and text, numbers, torch tensors, plain values and containers"
-STORAGES = {  # torch's names of what holds the numbers of tensors
+STORAGES = {  # torch's classes that hold the numbers of tensors
     "UntypedStorage": "uint8",
     "ByteStorage": "uint8",
     "CharStorage": "int8",
@@ -33,24 +33,24 @@ NUMBERS = {*STORAGES.values(), *READ_AS, "uint16", "uint32", "uint64"}
 
 
 class RefusedPickle(ValueError):
-    """A pickle that is damaged, or asks for what a file of results has no need of; its message names it."""
+    """A pickle that is damaged, or asks for something that no file of results needs; the message names it."""
 
 
 def shown(value) -> str:
-    """What a message tells of a value, which may be made to have no end."""
+    """A value as text for a message, cut off because a pickle can make it endless."""
     plain = isinstance(value, (str, int, np.dtype)) or (isinstance(value, tuple) and all(type(n) is int for n in value))
     return str(value)[:80] if plain else f"<{type(value).__name__}>"
 
 
 def empty_array(kind, shape, _) -> np.ndarray:
-    """What every pickled array begins as; its shape, type and content are set by ``fill``."""
+    """How every pickled array begins; ``fill`` sets its shape, type and content."""
     if kind is not ARRAY or shape != (0,):
         raise RefusedPickle(f"refers to an array of kind {shown(kind)}; allowed: {ALLOWED}")
     return np.empty(0, np.int8)
 
 
 def fill(array: np.ndarray, state) -> None:
-    """Give an empty array its state (version, shape, dtype, whether Fortran's order, bytes)."""
+    """Set the state of an empty array: version, shape, dtype, whether in Fortran order, bytes."""
     if array.shape != (0,) or type(state) is not tuple or len(state) != 5:
         raise RefusedPickle(f"sets the state of an array that has one; allowed: {ALLOWED}")
     _, shape, dtype, fortran, content = state
@@ -67,18 +67,18 @@ def _check_content(content, dtype, shape) -> None:
         raise RefusedPickle(f"refers to an array of shape {shown(shape)}; allowed: {ALLOWED}")
     if math.prod(sizes) * dtype.itemsize != len(content):
         raise RefusedPickle(f"has {len(content)} bytes for an array of {dtype} of shape {shape}")
-    if dtype.kind == "b" and content.translate(None, b"\0\1"):  # numpy counts true ones by their sum
+    if dtype.kind == "b" and content.translate(None, b"\0\1"):  # numpy counts true values by their sum
         raise RefusedPickle("has truth values other than 0 and 1")
 
 
 def dtype_of(name, *_) -> np.dtype:
     if type(name) is not str or not DTYPE.fullmatch(name):
         raise RefusedPickle(f"refers to the numpy type {shown(name)}; allowed: {ALLOWED}")
-    return np.dtype(name, copy=True)  # its own: a state of numpy's shared one would be everyone's
+    return np.dtype(name, copy=True)  # a copy, since its state may be set
 
 
 def set_order(dtype: np.dtype, state) -> None:
-    """Give a type its byte order, which is all that the state of a plain one tells besides its name."""
+    """Set the byte order of a type. The state of a plain type has nothing else beside its name."""
     _, _, *plain, flags = dtype.__reduce__()[2]
     if type(state) is not tuple or len(state) != 8 or list(state[2:7]) != plain or state[1] not in ("<", ">", "|", "="):
         raise RefusedPickle(f"refers to a numpy type with fields; allowed: {ALLOWED}")
@@ -114,10 +114,10 @@ def parameter(tensor, *_):
 
 
 def storage_of(content: bytes, dtype: str):
-    """The tensor (count,) of all numbers of a storage, as they are read; the tensors in it are views of it.
+    """The tensor (count,) of all numbers in a storage; the tensors of the pickle are views of it.
 
-    It keeps what is made of it for tensors that are conjugated, negated, or of another type: made once, however many
-    tensors ask for it, or a small file could fill the memory.
+    It keeps its conjugated, negated or converted numbers. They are made once for all tensors, since otherwise a
+    small file could fill the memory.
     """
     import torch
 
@@ -133,13 +133,13 @@ def is_storage(value) -> bool:
 
 
 def tensor(storage, offset, size, stride, _requires_grad=False, _hooks=None, bits=None, dtype=None):
-    """What ``torch._utils._rebuild_tensor`` and ``_rebuild_tensor_v2`` make of a part of a storage.
+    """A part of a storage, as by ``torch._utils._rebuild_tensor`` and ``_rebuild_tensor_v2``.
 
     Parameters
     ----------
     offset, size, stride : in numbers
-    bits : a dict, of ``conj`` and ``neg`` at most: whether the numbers are the conjugated or negated ones
-    dtype : the type of the numbers, where the storage is one of bytes
+    bits : a dict with at most ``conj`` and ``neg``: whether the numbers are conjugated, and negated
+    dtype : the type of the numbers, if the storage holds bytes
     """
     import torch
 
@@ -166,12 +166,12 @@ def tensor(storage, offset, size, stride, _requires_grad=False, _hooks=None, bit
 
 
 def typed_tensor(storage, offset, size, stride, requires_grad, hooks, dtype, bits=None):
-    """What ``torch._utils._rebuild_tensor_v3`` makes: a tensor of a type of which torch has no storages."""
+    """As by ``torch._utils._rebuild_tensor_v3``: a tensor of a type for which torch has no storages."""
     return tensor(storage, offset, size, stride, requires_grad, hooks, bits, dtype)
 
 
 def _numbers(content, dtype: str):
-    """Bytes (a tensor) as the numbers of a type, or of the one that holds each of its values."""
+    """Bytes (a tensor) as numbers of a type, or of the type that holds all its values."""
     import torch
 
     if dtype not in NUMBERS or content.dtype != torch.uint8:

@@ -1,10 +1,10 @@
-"""Reading pickles, and files of torch.save, that others have written, without running what stands in them.
+"""Reads pickles and files of torch.save from elsewhere, without running the code in them.
 
-A pickle is a program for a small machine with a stack. Two things are bounded here: what it may name, and what it may
-do with what it has named, since a harmless name can do harm: ``numpy.ndarray``, called with a buffer of the pickle's
-own and the type ``object``, takes numbers for addresses; ``bytes``, called with 10¹², fills the memory. ``torch.load``
-with ``weights_only`` bounds names alone (it calls ``bytearray`` and ``torch.Tensor`` with any number), so both forms of
-its files are read here.
+A pickle is a program for a small stack machine. Two things are restricted here: what it may name, and how it may use
+what it names, because a harmless name can do harm. ``numpy.ndarray``, called with a buffer from the pickle and the type
+``object``, takes numbers for addresses; ``bytes``, called with 10¹², fills the memory. ``torch.load`` with
+``weights_only`` restricts names only (it calls ``bytearray`` and ``torch.Tensor`` with any number), so this module
+reads both forms of its files.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from memorization import pickled_values
 from memorization.pickled_values import ALLOWED, ARRAY, STORAGES, RefusedPickle, shown
 
 WHOLE = int | None
-CALLED = {  # with what a pickle may call what it names; makers look for themselves
+CALLED = {  # the types of arguments with which a pickle may call these; makers check their own
     collections.defaultdict: (type,),
     argparse.Namespace: (),
     bytes: (),
@@ -35,11 +35,11 @@ CALLED = {  # with what a pickle may call what it names; makers look for themsel
     slice: (WHOLE, WHOLE, WHOLE),
     range: (int, int, int),
 }
-NAMED = (bool, int, float, str, list, tuple, dict)  # what a defaultdict makes
+NAMED = (bool, int, float, str, list, tuple, dict)  # what a defaultdict may make
 PLAIN = {(kind.__module__, kind.__name__): kind for kind in (*CALLED, *NAMED)} | {("numpy", "ndarray"): ARRAY}
-NESTED = 20  # tuples in each other, of a key: hashing more than the C stack holds is a crash
+NESTED = 20  # nested tuples in a key: hashing more than the C stack holds crashes Python
 OLD_FORM = tuple(pickle.dumps(0x1950A86A20F9469CFC6C, protocol) for protocol in range(6))  # how torch < 1.6 begins
-OTHER_FORMATS = {  # how a file begins: what it is, and what to do with it
+OTHER_FORMATS = {  # first bytes of a file: what it is, and how to read it
     b"\x1f\x8b": "compressed by gzip; unpack it first (gzip -dc)",
     b"BZh": "compressed by bzip2; unpack it first (bzip2 -dc)",
     b"\xfd7zXZ\0": "compressed by xz; unpack it first (xz -dc)",
@@ -53,22 +53,21 @@ OTHER_FORMATS = {  # how a file begins: what it is, and what to do with it
 
 
 def read_pickle(path: str | Path):
-    """What a pickle holds: numpy arrays and numbers, torch tensors (on the CPU, wherever they were), plain values.
+    """The contents of a pickle: numpy arrays and numbers, torch tensors (always on the CPU), plain values.
 
-    A pickle is a program: reading one with ``pickle.load`` runs whatever it names. Here it can name the makers of
-    those values alone, and call them as picklers do; anything else ends the reading before it is called. Arrays of
-    objects and of several fields are refused too. Files of ``torch.save`` are read likewise, both the archives and the
-    form before torch 1.6.
+    ``pickle.load`` runs whatever a pickle names. Here a pickle can name only the makers of these values, and call them
+    only as picklers do; anything else is an error before it is called. Arrays of objects and arrays with fields are
+    errors too. Files of ``torch.save`` are read in the same way, both archives and the form before torch 1.6.
 
-    Tensors are plain ones: no gradients, no hooks, and numbers that are conjugated or negated where a bit says so.
-    Those of a type that numpy has not, such as bfloat16, are float32 (or complex64), which has each of its values. A
-    storage is the tensor of its numbers. An ``OrderedDict`` is a dict; the versions of a state dict's modules
+    Tensors have no gradients and no hooks. Numbers are conjugated or negated if a bit of the tensor says so. A type
+    that numpy does not have, such as bfloat16, becomes float32 (or complex64), which has all its values. A storage
+    becomes the tensor of its numbers. An ``OrderedDict`` becomes a dict. The versions of a state dict's modules
     (``_metadata``) are left out.
 
     Raises
     ------
     RefusedPickle
-        If it asks for anything else, is of another format, has anything behind its end, or cannot be read; one line.
+        If it asks for anything else, has another format, does not end with the pickle, or cannot be read; one line.
     """
     content = Path(path).read_bytes()
     try:
@@ -97,17 +96,17 @@ def _read(content: bytes):
 
 
 def _next_value(file: io.BytesIO, stored: Callable[[str, int, int], bytes] | None = None):
-    """The value of the pickle that begins where ``file`` stands; it stands behind it then."""
+    """The value of the pickle at the position of ``file``, which then is at the pickle's end."""
     unpickler = _Unpickler(file)
     unpickler.stored, unpickler.storages = stored, {}
     value = unpickler.load()
-    if frame := unpickler._unframer.current_frame:  # was read whole, and may hold more than this pickle
+    if frame := unpickler._unframer.current_frame:  # it was read whole, and may hold more than this pickle
         file.seek(-len(frame.read()), io.SEEK_CUR)
     return value
 
 
 def _refuse(rest: bytes, where: str) -> None:
-    """Refuse what stands besides a pickle, if anything does, and say if it begins another one."""
+    """An error if there are bytes besides the pickle; it says whether they begin another one."""
     if not rest:
         return
     try:
@@ -120,7 +119,7 @@ def _refuse(rest: bytes, where: str) -> None:
 
 
 def _read_archive(content: bytes):
-    """The value in a file of torch.save since 1.6: a zip archive of a pickle and of a file a storage."""
+    """The value in a file of torch.save since 1.6: a zip archive with a pickle, and a file for each storage."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except zipfile.BadZipFile as error:
@@ -145,11 +144,11 @@ def _read_archive(content: bytes):
 
 
 def _read_old_form(file: io.BytesIO):
-    """The value in a file of torch.save before 1.6: pickles one behind another, then the storages' numbers.
+    """The value in a file of torch.save before 1.6: several pickles, then the numbers of the storages.
 
-    The pickles are a mark, the version, what is known of the machine, the value, and the names of the storages; for
-    each name a count of numbers follows (8 bytes), and the numbers (little-endian on any machine). How long one is,
-    the value alone tells, so it is read twice.
+    The pickles are a magic number, the version, facts about the machine, the value, and the names of the storages. For
+    each name follow the count of its numbers (8 bytes) and the numbers (always little-endian). Only the value tells the
+    size of a number, so the value is read twice.
     """
     sizes, room, cut_off = {}, len(file.getbuffer()), "is a file of torch.save before 1.6, cut off or damaged"
 
@@ -182,14 +181,14 @@ def _read_old_form(file: io.BytesIO):
 
 @dataclass(frozen=True)
 class _StorageType:
-    """Stands for a class of torch's storages."""
+    """A placeholder for a class of torch's storages."""
 
     dtype: str
 
 
-class _Unpickler(pickle._Unpickler):  # Python's own, not the one in C: that one's instructions cannot be bounded
-    stored: Callable[[str, int, int], bytes] | None  # of a file of torch.save: a storage's bytes
-    storages: dict  # those that were asked for, so that tensors share them
+class _Unpickler(pickle._Unpickler):  # the one in Python: instructions of the one in C cannot be restricted
+    stored: Callable[[str, int, int], bytes] | None  # in a file of torch.save: the bytes of a storage
+    storages: dict  # by name, so that tensors share them
 
     def find_class(self, module: str, name: str):
         module = module.replace("numpy._core", "numpy.core")  # numpy 1
@@ -209,7 +208,7 @@ class _Unpickler(pickle._Unpickler):  # Python's own, not the one in C: that one
         raise RefusedPickle(f"refers to {shown(module)}.{shown(name)}; allowed: {ALLOWED}")
 
     def persistent_load(self, name):
-        """A storage, of which torch.save tells the type, the key, where it was, and how many numbers it has."""
+        """A storage; torch.save gives its type, its key, its device, and the count of its numbers."""
         import torch
 
         kinds = (str, _StorageType, str, str, int)
@@ -315,7 +314,7 @@ def _is_a(kind: type, value) -> None:
 
 def _are_keys(values, depth: int = 0) -> None:
     if depth > NESTED:
-        raise RefusedPickle(f"has a key of more than {NESTED} tuples in each other; allowed: {ALLOWED}")
+        raise RefusedPickle(f"has a key of more than {NESTED} nested tuples; allowed: {ALLOWED}")
     for value in values:
         if isinstance(value, tuple):
             _are_keys(value, depth + 1)
@@ -334,7 +333,7 @@ def _storage(content: bytes):
 
 
 def _ordered_dict(items=()):
-    """A plain dict; Python 2 gives the items in the call."""
+    """A plain dict; a pickle of Python 2 gives the items in the call."""
     if type(items) not in (list, tuple) or not all(type(item) is list and len(item) == 2 for item in items):
         raise RefusedPickle(f"calls OrderedDict with arguments that no pickle of results has; allowed: {ALLOWED}")
     _are_keys([key for key, _ in items])

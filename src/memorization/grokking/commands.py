@@ -1,4 +1,4 @@
-"""Commands of the family: a run's fingerprints in the layout of the research code that it re-implements."""
+"""Commands of the family: write a run's fingerprints in the layout of the original research code."""
 
 import argparse
 import json
@@ -32,7 +32,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
 
 
 def export_fingerprints(run: str, folder: Path, results: Path = Path("results")) -> None:
-    """Write a run's embedded fingerprints and its spectrum in the source's layout.
+    """Write a run's embedded fingerprints and its spectrum in the layout of the original code.
 
     Parameters
     ----------
@@ -44,11 +44,11 @@ def export_fingerprints(run: str, folder: Path, results: Path = Path("results"))
     Raises
     ------
     FileNotFoundError
-        If the run's spectrum or its trajectory is not there.
+        If the run's spectrum or its trajectory is missing.
     FileExistsError
-        If the folder holds something already.
+        If the folder is not empty.
     ValueError
-        If the spectrum was made of another trajectory, or by an earlier version.
+        If the spectrum was made from another trajectory, or by an earlier version.
     """
     spectrum_file = results / f"grokking/spectra/{run}.parquet"
     if not spectrum_file.is_file():

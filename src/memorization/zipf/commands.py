@@ -1,4 +1,4 @@
-"""Commands of the family: results in the form of the older research scripts, read and written."""
+"""Commands of the family: read and write results in the form of the older research scripts."""
 
 import argparse
 from collections.abc import Iterable, Mapping
@@ -50,14 +50,14 @@ def add(subparsers: argparse._SubParsersAction) -> None:
 def import_results(folder: Path, to: Path) -> None:
     """Read the older scripts' pickles below ``folder`` into ``to``/zipf_by_sequence.parquet and zipf_records.parquet.
 
-    A run's condition is its path in the folder without its ending. Records are of the suffix where the pickles
-    tell it, else of all bits that were scored, which in the older scripts' own are all but the first.
+    A run's condition is its path in the folder, without its ending. Records score the suffix if the pickles have it,
+    else all bits that were scored: in files of the older scripts all but the first.
 
     Raises
     ------
     ResultsError, RefusedPickle
-        If a pair cannot be read, a run stands in two of them, or a table would take the place of another that no
-        import made. Nothing is written then.
+        If a pair cannot be read, if two pairs have the same run, or if a table would replace one that no import made.
+        Then nothing is written.
     """
     targets = [to / "zipf_by_sequence.parquet", to / "zipf_records.parquet"]
     _check_free(to, targets)
@@ -75,7 +75,7 @@ def import_results(folder: Path, to: Path) -> None:
 
 
 def _check_free(to: Path, targets: Iterable[Path]) -> None:
-    """Refuse to write where rules write, or over what no import made."""
+    """An error if rules write to this folder, or if a file there was not made by an import."""
     if to.resolve().parts[-2:] == ("results", "tables"):
         raise ResultsError(f"--to: {to}: the workflow's own tables are made there; allowed: another folder")
     for path in filter(Path.exists, targets):
@@ -88,7 +88,7 @@ def _check_free(to: Path, targets: Iterable[Path]) -> None:
 
 
 def _check_runs(tables: Mapping[Path, pd.DataFrame]) -> None:
-    """Refuse a run, by condition and seed, that is in two of the pairs."""
+    """An error if two pairs have the same condition and seed."""
     paths = {}
     for path, table in tables.items():
         condition, seed = table["condition"].iloc[0], table["seed"].iloc[0]
@@ -98,7 +98,7 @@ def _check_runs(tables: Mapping[Path, pd.DataFrame]) -> None:
 
 
 def _scored(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a run, all of whose bits stand for the suffix if the pickles tell nothing of that."""
+    """Rows of a run; all bits count as the suffix if the pickles have no measures of it."""
     if table["suffix_accuracy"].notna().any():
         return table
     return table.assign(**{f"suffix_{name}": table[name] for name in ("accuracy", "loss", "length")})
@@ -110,9 +110,9 @@ def export_results(name: str, folder: Path, results: Path) -> None:
     Raises
     ------
     ResultsError
-        If there is no such run, or the pair is there already.
+        If there is no such run, or the pair already exists.
     FileNotFoundError, ValueError
-        If the run's sequences are not there, or others than those that it was evaluated with.
+        If the run's sequences are missing, or are not those that it was evaluated with.
     """
     evaluations = results / "zipf/evaluations"
     path = evaluations / name / "by_sequence.parquet"

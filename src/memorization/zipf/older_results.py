@@ -1,10 +1,10 @@
-"""Results in the form of the older research scripts: a pair of pickles a run.
+"""Results in the form of the older research scripts: a pair of pickles for each run.
 
-``<name>.pkl`` is a dict with ``args``, the options of the run, and ``logs``, a list of a dict an evaluation: ``epoch``;
-``num_apppearances`` (sic) (K,), how often each sequence of the present set was in a batch; ``appearances``, the ranks
-of each batch of the epoch; ``test_metrics`` with ``sequence_rank``, ``logsoftmaxloss`` (nats per bit)
-and ``accuracy``. ``<name>_sequences.pkl`` is a dict with ``sequences``, a list of (K, N) bits, one a set, and
-``switch_start_iter``, the epoch at which each began.
+``<name>.pkl`` is a dict with ``args``, the options of the run, and ``logs``, a list with a dict for each evaluation:
+``epoch``; ``num_apppearances`` (sic) (K,), how often each sequence of the present set was in a batch; ``appearances``,
+the ranks of each batch of the epoch; ``test_metrics`` with ``sequence_rank``, ``logsoftmaxloss`` (nats per bit) and
+``accuracy``. ``<name>_sequences.pkl`` is a dict with ``sequences``, a list of (K, N) bits for each set, and
+``switch_start_iter``, the epoch at which each set began.
 """
 
 import pickle
@@ -22,9 +22,9 @@ from memorization.random_sequences.measures import by_sequence
 from memorization.zipf.conditions import ARMS
 
 SEQUENCES = "_sequences.pkl"
-KEPT = ("set", "exposures", "last_exposure_step")  # what our exports tell besides, of each entry
+KEPT = ("set", "exposures", "last_exposure_step")  # what our exports have in addition, for each entry
 MEASURES = ("suffix_loss", "suffix_accuracy")
-EARLIER_NAMES = {  # of columns, in what this workflow wrote before they were renamed
+EARLIER_NAMES = {  # of columns, before this workflow renamed them
     "presentations": "exposures",
     "last_presentation": "last_exposure_step",
     "model": "architecture",
@@ -34,7 +34,7 @@ LARGEST = 2**62  # int64 holds it, and no measure comes near it
 
 
 class ResultsError(ValueError):
-    """Results that cannot be read as the older scripts wrote them; its message names the file and what is wrong."""
+    """Results that the older scripts cannot have written; the message names the file and the mistake."""
 
 
 def pairs(folder: str | Path) -> list[Path]:
@@ -49,22 +49,22 @@ def pairs(folder: str | Path) -> list[Path]:
 
 
 def read_results(path: Path, condition: str) -> pd.DataFrame:
-    """The rows of ``zipf_by_sequence`` that a pair of pickles tells.
+    """The rows of ``zipf_by_sequence`` in a pair of pickles.
 
-    The older scripts recorded a subsample and numbered it 0, 1, 2 …: numbers without gaps that are fewer than the
-    sequences are true ranks divided by the stride. They did not predict the first bit: loss and accuracy are means
-    over the others, and so are floor, ceiling and length here. In what ``write_results`` has written they are of all.
-    What a pair does not tell is NaN (measures of the suffix) or -1 (the last exposure).
+    The older scripts recorded a subsample and numbered it 0, 1, 2 …: if numbers without gaps are fewer than the
+    sequences, they are true ranks divided by the stride. The scripts did not predict the first bit: loss and accuracy
+    are means over the others, and floor, ceiling and length here are too. In files of ``write_results`` they are over
+    all bits. What a pair does not have is NaN (measures of the suffix) or -1 (the last exposure).
 
     Parameters
     ----------
     path : ``<name>.pkl``
-    condition : of the rows, where ``args`` does not name one
+    condition : of the rows, if ``args`` does not name one
 
     Raises
     ------
     ResultsError
-        If a key is missing, arrays do not fit each other, a number is out of its range, or rows or sequences repeat.
+        If a key is missing, lengths of arrays differ, a number is out of its range, or rows or sequences repeat.
     RefusedPickle
         If a pickle holds more than arrays and plain values.
     """
@@ -117,15 +117,15 @@ def _read(record, stored, path: Path, condition: str) -> pd.DataFrame:
 
 
 def write_results(path: Path, table: pd.DataFrame, sets: np.ndarray, starts: Iterable[int], exponent: float) -> None:
-    """A run as a pair of pickles, from which ``read_results`` makes the same table again; an epoch is a step.
+    """Write a run as a pair of pickles, with a step for each epoch. ``read_results`` makes the same table of it.
 
     Parameters
     ----------
     path : ``<name>.pkl``
     table : rows of ``zipf_by_sequence`` of one run
     sets : (sets, count, length) of 0 and 1
-    starts : the step at which each set began
-    exponent : of the frequencies; 0 is called uniform, anything else zipf, for the older scripts, which know no other
+    starts : the first step of each set
+    exponent : of the frequencies; the file says uniform for 0 and else zipf, since the older scripts know no other
     """
     run = table.iloc[0]
     args = {"condition": run["condition"], "model": run["architecture"], "seed": int(run["seed"])}
@@ -154,7 +154,7 @@ def _rows(log: dict, sets: np.ndarray, starts: list[int], probabilities: np.ndar
     rank, loss, accuracy = (columns[name] for name in ("sequence_rank", "logsoftmaxloss", "accuracy"))
     ours = "set" in columns
     if not ours:
-        evaluated = (rank > 0) | (np.arange(len(rank)) == 0)  # the others are zeros that were never filled
+        evaluated = (rank > 0) | (np.arange(len(rank)) == 0)  # the others were never filled and are 0
         rank, loss, accuracy = rank[evaluated], loss[evaluated], accuracy[evaluated]
         if (rank == np.arange(len(rank))).all():
             rank = rank * next(stride for stride in count(1) if -(-n_sequences // stride) <= len(rank))
@@ -183,11 +183,11 @@ def _rows(log: dict, sets: np.ndarray, starts: list[int], probabilities: np.ndar
 
 
 def _columns(metrics: dict, n_sequences: int, present: int, where: str) -> dict[str, np.ndarray]:
-    """What is read of ``test_metrics``: arrays of one length, of numbers that can be; the first three are always there.
+    """The arrays in ``test_metrics``, all of one length and in their ranges; the first three are always there.
 
     Parameters
     ----------
-    present : number of the set that is trained on
+    present : number of the present set
     where : file and entry, for messages
     """
     ranges = {
@@ -231,7 +231,7 @@ def _sets(stored: dict, path: Path) -> np.ndarray:
 
 
 def _numbers(values, where: str, high: float = np.inf, whole: bool = False, gaps: bool = False, note: str = ""):
-    """Numbers from 0 to ``high`` as int64 (``whole``) or float64, with ``gaps`` NaN too; the first other is named."""
+    """Numbers from 0 to ``high`` as int64 (``whole``) or float64, NaN with ``gaps``; an error names the first other."""
     array = np.asarray(values)
     is_number = array.dtype.kind in "iuf"
     numbers = array.astype(np.float64) if is_number else np.empty(0)

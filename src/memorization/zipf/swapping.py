@@ -1,4 +1,4 @@
-"""Parts of the model from before a switch, put back into the trained one: where do the old sequences live?"""
+"""Puts parts of the model from before a switch back into the trained one: where are the old sequences stored?"""
 
 from collections.abc import Mapping
 
@@ -24,14 +24,14 @@ def swap(
     batches: Batches,
     run: dict,
 ) -> pd.DataFrame:
-    """Evaluate old and new sequences with parts of a model put back to what they were before its last switch.
+    """Evaluate old and new sequences with parts of a model put back to their state before its last switch.
 
     Parameters
     ----------
-    learner : of the condition; its state is overwritten
+    learner : the condition's; its state is overwritten
     before, after : the states at the last switch and at the end of training
     sets : (sets, count, length) of 0 and 1
-    batches : what was drawn
+    batches : the drawn batches
     run : columns that are the same in each row
 
     Returns
