@@ -1,4 +1,4 @@
-"""How far a training drifts from the same one with slightly other weights at its start."""
+"""How far a training drifts from the same training with slightly different initial weights."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ def deviations(
     n_quantiles: int,
     growth_window: int,
 ) -> pd.DataFrame:
-    """How far a perturbed run is from its reference, a row a step at which both recorded readings or weights.
+    """The distance of a perturbed run from its reference, at each step at which both recorded readings or weights.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ def deviations(
     Returns
     -------
     DataFrame: ``step``; ``weight_distance``, relative; ``rms_change`` of the readings of the probe's
-    equations; ``fingerprint_distance``, the same of their quantiles; ``growth_rate``, the finite-time rate
-    ln(rms_change(t) / rms_change(t - window)) / window per step, at multiples of the window where there was a change
-    already. What was not recorded at a step is NaN.
+    equations; ``fingerprint_distance``, the same for their quantiles; ``growth_rate``, the finite-time rate
+    ln(rms_change(t) / rms_change(t - window)) / window per step, at multiples of the window once there is a change.
+    What was not recorded at a step is NaN.
     """
     steps, mine, other = np.intersect1d(
         perturbed["fingerprint_step"], reference["fingerprint_step"], return_indices=True
@@ -60,7 +60,7 @@ def perturbation_table(
     seed: int,
     perturbation: Mapping,
 ) -> pd.DataFrame:
-    """``deviations`` of a run with what it is.
+    """``deviations`` of a run, with columns that name it.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ def perturbation_table(
 
     Returns
     -------
-    DataFrame: ``condition``, ``seed``, ``perturbation``, ``kind``, ``epsilon``, the columns of ``deviations``, then in
-    every row ``generalized_step`` and ``reference_generalized_step``, the first evaluated steps with 99% of the
+    DataFrame: ``condition``, ``seed``, ``perturbation``, ``kind``, ``epsilon``, the columns of ``deviations``, and
+    ``generalized_step`` and ``reference_generalized_step``, the first evaluated steps of the two runs with 99% of the
     validation equations right (NaN: never).
     """
     table = deviations(perturbed, reference, embedding["probe_split"], embedding["n_quantiles"], growth_window)

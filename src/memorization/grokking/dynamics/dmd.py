@@ -1,15 +1,14 @@
-"""Dynamic mode decomposition of delay-embedded snapshots, in three ways, and the distance between spectra.
+"""Dynamic mode decomposition of delay-embedded snapshots by three methods, and the distance between spectra.
 
-Z and Z' hold successive windows of ``n_delays`` snapshots, real or complex, in their columns, a window of Z' one
-snapshot after that of Z; * is the conjugate transpose. The methods differ in the linear map of rank k that they take
-from Z to Z':
+The columns of Z and Z' are successive windows of ``n_delays`` snapshots, real or complex. A window of Z' begins one
+snapshot after that of Z; * is the conjugate transpose. The methods differ in their linear map of rank k from Z to Z':
 
 ``projected``     λ = eig(Uₖ* Z' Vₖ Sₖ⁻¹), the map seen in the k leading directions of Z (Schmid 2010; as Redman
                   et al. compute it);
 ``reduced_rank``  the least-squares map of rank k, A = Pₖ Z' Z⁺, Pₖ the projector on the k leading left singular
                   vectors of Z' Z⁺ Z (Izenman 1975; Héas and Herzet, arXiv 1610.02962);
-``refined``       in the space of ``projected``, for each of its eigenvalues the vector of the least residual, and
-                  that vector's Rayleigh quotient (Drmač, Mezić and Mohr, arXiv 1708.02685, section 3).
+``refined``       for each eigenvalue of ``projected``, the vector of its space with the smallest residual, and the
+                  Rayleigh quotient of that vector (Drmač, Mezić and Mohr, arXiv 1708.02685, section 3).
 """
 
 from collections.abc import Sequence
@@ -24,21 +23,21 @@ from memorization.grokking.dynamics.fingerprint import numeric
 
 METHODS = ("projected", "reduced_rank", "refined")
 RCOND = 1e-10  # singular values of Z below this share of the largest count as 0 in Z⁺
-OVERSAMPLING, SWEEPS = 10, 2  # of the leading singular vectors
+OVERSAMPLING, SWEEPS = 10, 2  # for the leading singular vectors
 
 
 @dataclass
 class Modes:
-    """A spectrum and what belongs to it, in the order of |λ| falling; of a conjugate pair, Im λ > 0 comes first.
+    """A spectrum and its modes, by falling |λ|; of a conjugate pair, Im λ > 0 comes first.
 
-    Eigenvalues of real snapshots are real or come in conjugate pairs, those of complex ones need not.
+    Eigenvalues of real snapshots are real or come in conjugate pairs. Those of complex snapshots need not.
 
     Attributes
     ----------
     eigenvalues : (m,) complex, m ≤ rank
     vectors : (n_delays · q, m) complex, of unit length
     residuals : (m,), ‖Z' Z⁺ x - λ x‖ of the unit vectors x
-    amplitudes : (m,), the root mean square over windows of a mode's coordinate; they sum to 1
+    amplitudes : (m,), root mean square of a mode's coordinate over the windows; they sum to 1
     """
 
     eigenvalues: np.ndarray
@@ -53,7 +52,7 @@ def hankel(snapshots: np.ndarray, n_delays: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        If ``n_delays`` is below 1 or above T, or the snapshots are no numbers.
+        If ``n_delays`` is below 1 or above T, or the snapshots are not numbers.
     """
     snapshots = numeric(snapshots, "snapshots", complex_too=True)
     snapshots = snapshots.astype(np.complex128 if np.iscomplexobj(snapshots) else np.float64, copy=False)
@@ -64,14 +63,14 @@ def hankel(snapshots: np.ndarray, n_delays: int) -> np.ndarray:
 
 
 def pairs(runs: np.ndarray | Sequence[np.ndarray], n_delays: int) -> tuple[np.ndarray, np.ndarray]:
-    """Z and Z', (n_delays · q, N) each: pairs of successive windows of one run (T, q) or of several, one after another.
+    """Z and Z', (n_delays · q, N) each: pairs of successive windows of one run (T, q) or of several runs.
 
     Windows of different runs are never paired.
 
     Raises
     ------
     ValueError
-        If a run is not longer than ``n_delays``, or the snapshots hold no change at all, or are no finite numbers.
+        If a run is not longer than ``n_delays``, or the snapshots do not change, or are not finite numbers.
     """
     runs = [runs] if isinstance(runs, np.ndarray) else runs
     runs = [numeric(run, "snapshots", complex_too=True) for run in runs]
@@ -89,24 +88,24 @@ def pairs(runs: np.ndarray | Sequence[np.ndarray], n_delays: int) -> tuple[np.nd
 def dmd_eigenvalues(
     snapshots: np.ndarray | Sequence[np.ndarray], n_delays: int, rank: int, method: str = "projected"
 ) -> np.ndarray:
-    """Eigenvalues of Hankel-DMD, by |λ| falling.
+    """Eigenvalues of Hankel-DMD, by falling |λ|.
 
     Parameters
     ----------
-    snapshots : (T, q), or several runs' whose pairs are pooled
+    snapshots : (T, q) of one run, or of several runs, whose pairs are pooled
     n_delays : snapshots in a window
     rank : k, at most min(n_delays · q, pairs)
     method : ``projected``, ``reduced_rank`` or ``refined``
 
     Returns
     -------
-    (≤ rank,) complex: fewer where the data span fewer directions.
+    (≤ rank,) complex; fewer if the data span fewer directions.
 
     Raises
     ------
     ValueError
-        If the rank is above what the data have, ``n_delays`` is longer than the run, the method is unknown, or
-        the snapshots are constant, or 0 but for the last.
+        If the data do not have that rank, the run is not longer than ``n_delays``, the method is unknown, the snapshots
+        are constant, or all but the last are 0.
     """
     return dmd(*pairs(snapshots, n_delays), rank, method).eigenvalues
 
@@ -114,7 +113,7 @@ def dmd_eigenvalues(
 def dmd(before: np.ndarray, after: np.ndarray, rank: int, method: str = "projected") -> Modes:
     """The modes of the map from ``before`` to ``after``, (n, N) each; see ``dmd_eigenvalues``.
 
-    Where ``before`` is 0 throughout there is no map: a ValueError, as where one of them holds no numbers.
+    A ValueError if ``before`` is 0 everywhere, so that there is no map, or if one of them does not hold numbers.
     """
     before, after = numeric(before, "before", complex_too=True), numeric(after, "after", complex_too=True)
     if not before.any():
@@ -131,20 +130,20 @@ def dmd(before: np.ndarray, after: np.ndarray, rank: int, method: str = "project
     values, coordinates = values[order].astype(complex), coordinates[:, order].astype(complex)
     coordinates /= np.linalg.norm(coordinates, axis=0)
     residuals = np.linalg.norm(image @ coordinates - basis @ coordinates * values, axis=0)
-    course = np.linalg.lstsq(coordinates, basis.conj().T @ before, rcond=None)[0]  # of each mode over the windows
+    course = np.linalg.lstsq(coordinates, basis.conj().T @ before, rcond=None)[0]  # by mode
     amplitudes = np.sqrt((np.abs(course) ** 2).mean(axis=1))
     return Modes(values, basis @ coordinates, residuals, amplitudes / amplitudes.sum())
 
 
 def leading_singular_vectors(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The leading singular triplets of an (n, N) matrix, as many as ``rank`` but for those that are round-off.
+    """The leading singular triplets of an (n, N) matrix, at most ``rank`` of them, without those that are round-off.
 
-    The Gram matrix's eigenvectors are fast to come by, but squaring the singular values loses half of their
-    digits. Two sweeps of block iteration on the matrix itself win them back (Golub and Van Loan 2013, section 8.6).
+    The eigenvectors of the Gram matrix are fast to compute, but squaring the singular values loses half of their
+    digits. Two sweeps of block iteration on the matrix itself recover them (Golub and Van Loan 2013, section 8.6).
 
     Returns
     -------
-    left (n, r), sizes (r,) falling, right (N, r); r ≤ rank.
+    left (n, r), singular values (r,) from the largest on, right (N, r); r ≤ rank.
     """
     if matrix.shape[0] > matrix.shape[1]:
         right, sizes, left = leading_singular_vectors(matrix.conj().T, rank)
@@ -167,9 +166,9 @@ def spectral_distance(
 
     Parameters
     ----------
-    a, b : eigenvalues; for as many in either, all of one weight, it is the mean distance of the best matching,
-        and the same value as ``scipy.stats.wasserstein_distance_nd`` at a fraction of its time
-    weights_a, weights_b : what each eigenvalue counts, such as the amplitude of its mode; equal by default
+    a, b : eigenvalues. For equally many without weights it is the mean distance of the best matching: the value
+        of ``scipy.stats.wasserstein_distance_nd`` at a fraction of its time
+    weights_a, weights_b : of each eigenvalue, such as the amplitude of its mode; equal by default
 
     Raises
     ------
@@ -188,25 +187,25 @@ def spectral_distance(
 
 
 def _projected(before: np.ndarray, after: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """The leading directions of ``before``, (n, r) orthonormal, and what the data's map makes of them, (n, r)."""
+    """The leading directions of ``before``, (n, r) orthonormal, and their images under the map of the data, (n, r)."""
     left, sizes, right = leading_singular_vectors(before, rank)
     return left, after @ (right / sizes)
 
 
 def _reduced_rank(before: np.ndarray, after: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same in the leading directions of what is predicted, by a full singular value decomposition."""
+    """The same for the leading directions of the prediction, by a full singular value decomposition."""
     left, sizes, right = svd(before, full_matrices=False)
     kept = sizes > RCOND * sizes[0]
     left, sizes, right = left[:, kept], sizes[kept], right[kept]
     predicted = after @ right.conj().T  # Z' Z⁺ Z, seen in the right singular vectors of Z
     basis, strength, _ = svd(predicted, full_matrices=False)
-    r = max(1, int((strength[:rank] > RCOND * strength[0]).sum()))  # one, of eigenvalue 0, where all is followed by 0
+    r = max(1, int((strength[:rank] > RCOND * strength[0]).sum()))  # one, of eigenvalue 0, if only 0 follows
     basis = basis[:, :r]
     return basis, predicted @ (left.conj().T @ basis / sizes[:, None])
 
 
 def _refined(basis: np.ndarray, image: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each λ the unit w of the least ‖(image - λ basis) w‖, and its Rayleigh quotient w* basis* image w."""
+    """For each λ the unit vector w with the least ‖(image - λ basis) w‖; its Rayleigh quotient w* basis* image w."""
     k = len(values)
     both = qr(np.concatenate([basis, image], axis=1), mode="r")[0][: 2 * k]
     vectors = np.empty((k, k), complex)

@@ -1,4 +1,4 @@
-"""The fingerprint of a training: quantiles of what a fixed probe reads off the model, step after step."""
+"""The fingerprint of a training: quantiles of the readings of a fixed probe, step by step."""
 
 from collections.abc import Mapping
 
@@ -8,12 +8,12 @@ CENTRINGS = ("per_snapshot_mean", "relative_to_t0", "temporal_mean", "none")
 
 
 def numeric(values: np.ndarray, name: str, complex_too: bool = False) -> np.ndarray:
-    """The values, as they are.
+    """The values, unchanged, if they are numbers.
 
     Raises
     ------
     ValueError
-        If they are of another kind than real (or complex) numbers; it calls them by ``name``.
+        If they are not real (or complex) numbers. The message calls them ``name``.
     """
     values = np.asarray(values)
     if values.dtype.kind not in ("biufc" if complex_too else "biuf"):
@@ -32,7 +32,7 @@ def embed(trajectory: Mapping[str, np.ndarray], embedding: Mapping) -> tuple[np.
 
     Parameters
     ----------
-    trajectory : a training's, with ``fingerprint_step`` (T,) and the readings of both splits (T, probe_size)
+    trajectory : of a training, with ``fingerprint_step`` (T,) and the readings of both splits (T, probe_size)
     embedding : ``probe_split``, ``n_quantiles``
 
     Returns
@@ -47,11 +47,11 @@ def embed(trajectory: Mapping[str, np.ndarray], embedding: Mapping) -> tuple[np.
 def quantile_embedding(log_probs: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     """Empirical quantiles of each snapshot over the equations of the probe, linearly interpolated.
 
-    Which equation reads what is forgotten, so that runs are compared by how the probe is spread.
+    The quantiles do not depend on which equation has which reading: runs are compared by the distribution of readings.
 
     Parameters
     ----------
-    log_probs : (T, n), a row a snapshot
+    log_probs : (T, n), a row for each snapshot
     quantiles : (q,) in [0, 1]
 
     Returns
@@ -61,7 +61,7 @@ def quantile_embedding(log_probs: np.ndarray, quantiles: np.ndarray) -> np.ndarr
     Raises
     ------
     ValueError
-        If there is no snapshot or the probe is empty, or a reading is not finite or no real number.
+        If there is no snapshot, the probe is empty, or a reading is not a finite real number.
     """
     log_probs = np.asarray(numeric(log_probs, "log_probs"), np.float64)
     if log_probs.ndim != 2 or 0 in log_probs.shape:
@@ -74,23 +74,23 @@ def quantile_embedding(log_probs: np.ndarray, quantiles: np.ndarray) -> np.ndarr
 
 
 def center(snapshots: np.ndarray, mode: str) -> np.ndarray:
-    """Take out what shall not count as dynamics.
+    """Subtract what should not count as dynamics.
 
     Parameters
     ----------
     snapshots : (T, q)
-    mode : ``per_snapshot_mean`` takes its mean from each snapshot (rows sum to 0), ``relative_to_t0`` the first
-        of the given snapshots from all (the first row is 0; step 0 only where they begin there),
-        ``temporal_mean`` the mean over snapshots (columns sum to 0), ``none`` nothing
+    mode : ``per_snapshot_mean`` subtracts from each snapshot its mean (rows sum to 0), ``relative_to_t0`` the first of
+        the given snapshots (the first row is 0; it is step 0 only if they begin there), ``temporal_mean`` the mean
+        over snapshots (columns sum to 0), ``none`` nothing
 
     Returns
     -------
-    (T, q) float64, of complex snapshots complex128; a new array.
+    (T, q) float64, or complex128 for complex snapshots; a new array.
 
     Raises
     ------
     ValueError
-        If the mode is unknown, or the snapshots are no numbers.
+        If the mode is unknown, or the snapshots are not numbers.
     """
     snapshots = numeric(snapshots, "snapshots", complex_too=True)
     snapshots = np.array(snapshots, np.complex128 if np.iscomplexobj(snapshots) else np.float64)

@@ -1,4 +1,4 @@
-"""How well linear dynamics tell a short stretch of training: where they fail, training changes its course."""
+"""How well linear dynamics describe a short stretch of training. Where they fail, training changes its course."""
 
 from collections.abc import Mapping
 
@@ -10,25 +10,25 @@ from memorization.grokking.dynamics.fingerprint import center, numeric
 
 
 def reconstruction_residual(snapshots: np.ndarray, n_delays: int, rank: int) -> float:
-    """What Hankel-DMD of a stretch leaves of it.
+    """The share of a stretch that Hankel-DMD leaves unexplained.
 
-    Its windows are written as a sum of modes that each grow or turn by their own eigenvalue, Σ bⱼ φⱼ λⱼᵗ, with the
-    amplitudes of the least squared error over all of them (Jovanović, Schmid and Nichols 2014).
+    Windows are approximated by a sum of modes that each grow or turn by their own eigenvalue, Σ bⱼ φⱼ λⱼᵗ, with the
+    amplitudes b of the least squared error over all windows (Jovanović, Schmid and Nichols 2014).
 
     Parameters
     ----------
     snapshots : (T, q), real or complex
-    n_delays, rank : of the decomposition (``projected``)
+    n_delays, rank : of the decomposition, by ``projected``
 
     Returns
     -------
-    The Frobenius norm of what is left over that of the windows: from 0, linear dynamics of that rank, to 1. A
-    stretch that is constant is told in full: 0. Of one that leaves 0 with its last snapshot nothing is told: 1.
+    The Frobenius norm of the error over that of the windows, from 0 (linear dynamics of that rank) to 1. It is 0 for a
+    constant stretch, and 1 for a stretch that is 0 up to its last snapshot.
 
     Raises
     ------
     ValueError
-        If the snapshots are no finite numbers, or fewer than the decomposition needs (``dmd.dmd_eigenvalues``).
+        If the snapshots are not finite numbers, or too few for the decomposition (``dmd.dmd_eigenvalues``).
     """
     snapshots = numeric(snapshots, "snapshots", complex_too=True)
     if (snapshots == snapshots[0]).all():
@@ -38,13 +38,13 @@ def reconstruction_residual(snapshots: np.ndarray, n_delays: int, rank: int) -> 
     before, after = pairs(snapshots, n_delays)
     windows = np.concatenate([before, after[:, -1:]], axis=1)
     modes = dmd(before, after, rank)
-    # Vandermonde, (m, windows), from the last window backwards where a mode grows: no power is above 1, so that
-    # the least squares do not take the small columns beside a fast one for round-off.
+    # Vandermonde, (m, windows). For a mode that grows, from the last window backwards: then no power is above 1, and
+    # least squares does not take small columns for round-off beside a fast one.
     bases, powers = modes.eigenvalues.copy(), np.tile(np.arange(windows.shape[1]), (len(modes.eigenvalues), 1))
     grows = np.abs(bases) > 1
     bases[grows], powers[grows] = 1 / bases[grows], powers[grows, ::-1]
     course = bases[:, None] ** powers
-    # Orthonormal directions of the modes first: the normal equations of b lose none of their digits to them.
+    # First orthonormal directions of the modes, so that solving for b loses no digits.
     basis, coordinates = np.linalg.qr(modes.vectors)
     inside = basis.conj().T @ windows
     design = (coordinates[:, None, :] * course.T[None]).reshape(-1, len(course))
@@ -57,19 +57,19 @@ def reconstruction_residual(snapshots: np.ndarray, n_delays: int, rank: int) -> 
 def sliding_residuals(
     steps: np.ndarray, snapshots: np.ndarray, length: int, stride: int, n_delays: int, rank: int
 ) -> pd.DataFrame:
-    """``reconstruction_residual`` of stretches along a run.
+    """``reconstruction_residual`` of stretches that slide along a run.
 
     Parameters
     ----------
     steps : (T,), of the snapshots
-    snapshots : (T, q), centred
+    snapshots : (T, q), centered
     length, stride : of the stretches, in snapshots
 
     Returns
     -------
-    DataFrame: ``step``, the last of the stretch, so that the value uses nothing of later; ``first_step``;
-    ``residual``, a share of the stretch's norm; ``unexplained``, its root mean square in the unit of the
-    snapshots. Where a stretch lies near 0 the share is large for that alone, so the two are read together.
+    DataFrame: ``step``, the last of the stretch, so that the value uses nothing later; ``first_step``;
+    ``residual``, a share of the stretch's norm; ``unexplained``, the same as a root mean square in the unit of the
+    snapshots. A stretch near 0 has a large share for that reason only, so read the two together.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def run_residuals(
 
     Parameters
     ----------
-    settings : ``center_mode`` of the whole run, from which ``relative_to_t0`` takes its step 0, ``length``,
+    settings : ``center_mode`` of the whole run (``relative_to_t0`` subtracts its first snapshot), ``length``,
         ``stride``, ``n_delays``, ``k_mode``
     """
     centred = center(snapshots, settings["center_mode"])

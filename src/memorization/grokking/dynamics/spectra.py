@@ -1,4 +1,4 @@
-"""Spectra of runs beside those of their surrogates, and how far runs are from each other."""
+"""Spectra of runs and of their surrogates, and distances between them."""
 
 from itertools import combinations
 
@@ -12,31 +12,31 @@ from memorization.grokking.dynamics.surrogates import KINDS, surrogate
 from memorization.permutation import flipped_sums, label_permutation_test
 from memorization.provenance import generator
 
-FINGERPRINT = "fingerprint"  # what the data themselves are called beside the kinds of surrogates
-MEASURES = ("plain", "weighted")  # distances between spectra: all modes alike, or each by its amplitude
+FINGERPRINT = "fingerprint"  # the name of the data beside the kinds of surrogates
+MEASURES = ("plain", "weighted")  # distances between spectra: with equal modes, or each weighted by its amplitude
 
 
 def spectrum(steps: np.ndarray, snapshots: np.ndarray, condition: str, seed: int, settings: dict) -> pd.DataFrame:
-    """The modes of a run over a window of steps, and of its surrogates.
+    """The modes of a run and of its surrogates, over a window of steps.
 
     Parameters
     ----------
     steps : (T,), of the snapshots
     snapshots : (T, q), a quantile embedding
-    condition, seed : the run, which name the surrogates' random streams
-    settings : ``method``, ``center_mode`` of the window, whose first snapshot ``relative_to_t0`` takes off,
-        ``n_delays``, ``k_mode``, ``window`` in steps, ``surrogates`` of a kind
+    condition, seed : the run; they also name the random streams of its surrogates
+    settings : ``method``, ``center_mode`` of the window (``relative_to_t0`` subtracts its first snapshot),
+        ``n_delays``, ``k_mode``, ``window`` in steps, ``surrogates`` of each kind
 
     Returns
     -------
-    DataFrame of a row a mode: ``condition``, ``seed``, ``data`` (fingerprint, phase_randomised or white_noise),
-    ``draw`` of the surrogate, ``mode`` from 0 by modulus falling, ``real``, ``imag``, ``modulus``, ``residual``,
-    ``amplitude`` (of a draw they sum to 1).
+    DataFrame with a row for each mode: ``condition``, ``seed``, ``data`` (fingerprint, phase_randomised or
+    white_noise), ``draw`` of the surrogate, ``mode`` from 0 by falling modulus, ``real``, ``imag``, ``modulus``,
+    ``residual``, ``amplitude`` (those of a draw sum to 1).
 
     Raises
     ------
     ValueError
-        If the run stopped before the window's end; the message names the run.
+        If the run stopped before the end of the window. The message names the run.
     """
     first, last = settings["window"]
     if last > steps[-1]:
@@ -61,16 +61,16 @@ def spectrum(steps: np.ndarray, snapshots: np.ndarray, condition: str, seed: int
 
 
 def run_distances(spectra: pd.DataFrame) -> pd.DataFrame:
-    """Wasserstein distances between the spectra of all runs, of the fingerprints and of each draw of surrogates.
+    """Wasserstein distances between the spectra of all runs, for fingerprints and for each draw of surrogates.
 
     Parameters
     ----------
-    spectra : rows of ``spectrum`` of all runs
+    spectra : the rows of ``spectrum`` for all runs
 
     Returns
     -------
-    DataFrame of a row a pair of runs: ``data``, ``draw``, ``condition_a``, ``seed_a``, ``condition_b``, ``seed_b``,
-    ``plain`` and ``weighted`` by amplitude.
+    DataFrame with a row for each pair of runs: ``data``, ``draw``, ``condition_a``, ``seed_a``, ``condition_b``,
+    ``seed_b``, ``plain``, and ``weighted`` by amplitude.
     """
     rows = []
     for (data, draw), part in spectra.groupby(["data", "draw"], sort=True):
@@ -86,22 +86,22 @@ def run_distances(spectra: pd.DataFrame) -> pd.DataFrame:
 
 
 def distance_tests(distances: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
-    """Permutation tests by run label: of all conditions at once, and of each two.
+    """Permutation tests of the runs' conditions: of all conditions together, and of each two.
 
-    Runs of one seed share their initial weights and batches, so labels are permuted both over all runs and within
-    seeds alone, which asks less of the runs and reaches less far.
+    Runs with the same seed share initial weights and batches. So labels are permuted over all runs, and also within
+    seeds, which assumes less but has fewer arrangements.
 
     Parameters
     ----------
     distances : ``run_distances``
-    conditions : which are compared; fewer than two, or of one seed, give no test
+    conditions : the conditions to compare; fewer than two, or with one seed each, give no test
 
     Returns
     -------
-    DataFrame of a row a test: ``data``, ``draw``, ``measure`` (plain or weighted), ``conditions`` (joined by spaces),
-    and what ``permutation.label_permutation_test`` says; of the permutations within seeds ``p_within_seeds``,
-    ``smallest_p_within_seeds`` and ``arrangements_within_seeds``, over the seeds that all conditions have (NaN: fewer
-    than two).
+    DataFrame with a row for each test: ``data``, ``draw``, ``measure`` (plain or weighted), ``conditions`` (joined by
+    spaces), and the results of ``permutation.label_permutation_test``; for permutations within seeds
+    ``p_within_seeds``, ``smallest_p_within_seeds`` and ``arrangements_within_seeds``, over the seeds that all
+    conditions have (NaN: fewer than two).
     """
     groups = [tuple(conditions), *combinations(conditions, 2)] if len(conditions) > 2 else [tuple(conditions)]
     rows = []
@@ -126,7 +126,7 @@ def distance_tests(distances: pd.DataFrame, conditions: list[str]) -> pd.DataFra
 def distance_matrix(
     distances: pd.DataFrame, conditions: list[str], measure: str
 ) -> tuple[np.ndarray, list[str], list[int]]:
-    """Distances (n, n) between some conditions' runs, in their order and the seeds'; the runs' conditions and seeds."""
+    """Distances (n, n) between the runs of some conditions, in the order of conditions and seeds; both of each run."""
     sides = [distances[["condition_a", "seed_a"]].to_numpy(), distances[["condition_b", "seed_b"]].to_numpy()]
     runs = sorted({tuple(run) for side in sides for run in side}, key=lambda run: (_place(run[0], conditions), run[1]))
     runs = [run for run in runs if run[0] in conditions]
@@ -139,11 +139,11 @@ def distance_matrix(
 
 
 def swap_tests(spectra: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
-    """How moduli differ between two conditions' runs of one seed, against swaps of eigenvalues. Descriptive only.
+    """Compare the moduli of two conditions for each seed by swaps of eigenvalues. Descriptive only.
 
     Returns
     -------
-    DataFrame: ``condition_a``, ``condition_b``, ``seed``, and what ``swap_test`` says.
+    DataFrame: ``condition_a``, ``condition_b``, ``seed``, and the results of ``swap_test``.
     """
     own = spectra[spectra["data"] == FINGERPRINT]
     values = {key: (run["real"] + 1j * run["imag"]).to_numpy() for key, run in own.groupby(["condition", "seed"])}
@@ -157,10 +157,10 @@ def swap_tests(spectra: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
 
 
 def swap_test(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> dict:
-    """How one spectrum's moduli lie above another's, against swaps of matched eigenvalues. Descriptive only.
+    """How far one spectrum's moduli are above another's, by swaps of matched eigenvalues. Descriptive only.
 
-    Eigenvalues of one decomposition are not independent, so its p is no error rate. Matched by the least total
-    distance, conjugates go together: a pair and what it is matched to are swapped as one.
+    Eigenvalues of one decomposition are not independent, so p is no error rate. Eigenvalues are matched by the least
+    total distance. A conjugate pair and the eigenvalues that it is matched to are swapped together.
 
     Parameters
     ----------
@@ -168,8 +168,9 @@ def swap_test(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> dict:
 
     Returns
     -------
-    ``difference``, the mean of |a| - |b| over matched eigenvalues; ``p``, two-sided, the share of swaps whose
-    difference is as large (``permutation.flipped_sums``); ``smallest_p``; ``units``, the groups that are swapped.
+    ``difference``, the mean of |a| - |b| over matched eigenvalues; ``p``, two-sided, the share of swaps with a
+    difference at least as large (``permutation.flipped_sums``); ``smallest_p``; ``units``, the number of groups that
+    are swapped together.
     """
     rows, columns = linear_sum_assignment(np.abs(np.subtract.outer(a, b)))
     a, b = a[rows], b[columns]

@@ -1,7 +1,7 @@
-"""Fingerprints without the dynamics in question, whose spectra stand beside those of the data.
+"""Surrogate fingerprints without the dynamics in question, to compare their spectra with those of the data.
 
-A delay embedding of smooth or even of random series has eigenvalues near the unit circle by itself, so a
-modulus says nothing without what these reach.
+A delay embedding of a smooth series, or even of a random one, has eigenvalues near the unit circle. A modulus means
+something only in comparison with those of surrogates.
 """
 
 import numpy as np
@@ -14,11 +14,11 @@ KINDS = ("phase_randomised", "white_noise")
 def phase_randomised(snapshots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The same trends, power spectra and linear correlations between channels, with random phases.
 
-    One random phase a frequency is added to all channels (Prichard and Theiler 1994): what is linear and
-    stationary in the series stays, when and how anything happened is lost. A Fourier series is periodic, so a series
-    that does not end where it begins has a jump there, and random phases spread that jump over the whole surrogate
-    (Theiler et al. 1992; Schreiber and Schmitz 2000, chao-dyn/9909037, section 4.6). So the straight line from each
-    series' first snapshot to its last is taken off before and put back after. Means and net changes stay as well.
+    One random phase for each frequency is added to all channels (Prichard and Theiler 1994). Linear, stationary
+    properties of the series remain; the times and the order of events are lost. A Fourier series is periodic, so a
+    series that ends elsewhere than it begins has a jump there, which random phases would spread over the whole
+    surrogate (Theiler et al. 1992; Schreiber and Schmitz 2000, chao-dyn/9909037, section 4.6). Therefore the straight
+    line from the first snapshot to the last is subtracted before and added back after. Means and net changes remain.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def phase_randomised(snapshots: np.ndarray, rng: np.random.Generator) -> np.ndar
     Raises
     ------
     ValueError
-        If the snapshots are no real numbers.
+        If the snapshots are not real numbers.
     """
     snapshots = numeric(snapshots, "snapshots")
     n = len(snapshots)
@@ -45,7 +45,7 @@ def phase_randomised(snapshots: np.ndarray, rng: np.random.Generator) -> np.ndar
 
 
 def white_noise(snapshots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Independent snapshots, normal with the means and the covariance of the channels: (T, q) real -> (T, q).
+    """Independent normal snapshots with the means and the covariance of the channels: (T, q) real -> (T, q).
 
     Raises
     ------
@@ -60,5 +60,5 @@ def white_noise(snapshots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def surrogate(kind: str, snapshots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A surrogate of a kind, a name in ``KINDS``."""
+    """A surrogate of a kind in ``KINDS``."""
     return {"phase_randomised": phase_randomised, "white_noise": white_noise}[kind](snapshots, rng)

@@ -1,4 +1,4 @@
-"""What a run did: accuracies along it, when it memorized and generalized, and the records of its equations."""
+"""Evaluation of a run: its accuracies, when it memorized and generalized, the records of its equations."""
 
 from collections.abc import Mapping
 
@@ -12,12 +12,12 @@ ARM = "transformer"
 
 
 def history(trajectory: Mapping[str, np.ndarray], p: int, condition: str, seed: int) -> pd.DataFrame:
-    """A row an evaluated step.
+    """Accuracies and losses, a row for each evaluated step.
 
     Returns
     -------
     DataFrame: ``condition``, ``seed``, ``step``, ``accuracy_train``, ``accuracy_val`` in [0, 1], ``loss_train``,
-    ``loss_val`` in nats per equation, each over all equations of its split; ``chance``, 1/p.
+    ``loss_val`` in nats per equation, each over all equations of the split; ``chance``, 1/p.
     """
     columns = ["step", "accuracy_train", "accuracy_val", "loss_train", "loss_val"]
     table = pd.DataFrame({"condition": condition, "seed": seed} | {name: trajectory[name] for name in columns})
@@ -33,8 +33,8 @@ def transitions(
     -------
     DataFrame: ``condition``, ``seed``, ``weight_decay``; ``memorized_step`` and ``generalized_step``, the first
     evaluated steps with 99% of the training and of the validation equations right (NaN: never), and
-    ``delay_ratio``, the second over the first; ``last_step`` of the run; ``final_accuracy_val``; and
-    ``lowest_accuracy_val`` from the crossing on (NaN without one): what was reached may be lost again; ``chance``, 1/p.
+    ``delay_ratio``, the second over the first; ``last_step`` of the run; ``final_accuracy_val``;
+    ``lowest_accuracy_val`` from the crossing on (NaN without one), since accuracy may fall again; ``chance``, 1/p.
     """
     steps, accuracy = trajectory["step"], trajectory["accuracy_val"]
     memorized, generalized = (first_crossing(steps, trajectory[f"accuracy_{split}"]) for split in ("train", "val"))
@@ -55,7 +55,7 @@ def transitions(
 
 
 def exposures(batches: Batches, steps: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often each equation was in a batch up to each step, and the last such step (0: never): (K, count) each."""
+    """The exposures of each equation up to each step, and the last step with one (0: never): (K, count) each."""
     seen, last, rows = np.zeros(count, np.int64), np.zeros(count, np.int64), []
     for n in range(1, int(steps[-1]) + 1):
         rows_of_batch = batches.rows(n)
@@ -75,12 +75,12 @@ def grokking_records(
     condition: str,
     seed: int,
 ) -> pd.DataFrame:
-    """``records`` of a run: an item is an equation and its one token the answer, an exposure one place in a batch.
+    """``records`` of a run: an item is an equation, its one token is the answer, an exposure is one place in a batch.
 
-    Equations of the training split have the phase ``train``, the others ``held_out``. A guess among the p
-    answers is right once in p and costs log₂ p bits, which is what is called an equation's prior. It is what an unseen
-    one costs a model that has found no rule. Once it has, unseen equations cost next to nothing too: a record
-    far below its prior says "memorized" only before the run generalizes, or beside the held-out records of its step.
+    Equations of the training split have the phase ``train``, the others ``held_out``. The prior is the cost of a guess
+    among the p answers, log₂ p bits: an unseen equation costs as much as long as the model has found no rule. Later
+    unseen equations cost almost nothing too. So a record far below its prior means "memorized" only before the run
+    generalizes, or in comparison with the held-out records of the same step.
     """
     steps, p, equations = trajectory["checkpoint_step"], int(data["p"]), data["equations"]
     count = len(equations)
@@ -106,7 +106,7 @@ def grokking_records(
 
 
 def grokking_runs(trajectory: Mapping[str, np.ndarray], condition: str, seed: int) -> pd.DataFrame:
-    """``runs`` of one run: all its parameters are trained, in float32."""
+    """``runs`` of one run: all parameters are trained, in float32."""
     parameters = int(trajectory["parameters"])
     return runs(
         family="grokking",
