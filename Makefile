@@ -1,5 +1,5 @@
-# Each target does all of its set-up: it makes .venv and installs into it what requirements.lock says.
-# make test FAMILY=NAME runs the tests of one family: its own, and those of all families that have its name.
+# Each target first makes .venv and installs requirements.lock into it.
+# make test FAMILY=NAME runs the tests with NAME in their path or id: the family's own, and its part of the shared ones.
 PYTHON ?= python3
 BIN := .venv/bin
 .PHONY: zipf all test report bench bench-gpu
