@@ -1,9 +1,9 @@
-# The map of the workflow: what all rules use, one file of rules a family, targets.
+# The map of the workflow: shared settings, a file of rules for each family, targets.
 #
-# results/<family>/<stage>/<condition>/seed<seed>…        what a stage makes
-# results/tables/<family>_<table>.parquet                 what a reader counts with
-# results/figures/<family>_<figure>.pdf|png|svg           what a reader looks at
-# logs/…                                                  a job's log and its timing
+# results/<family>/<stage>/<condition>/seed<seed>…        files of a stage
+# results/tables/<family>_<table>.parquet                 tables (docs/reference/tables.md)
+# results/figures/<family>_<figure>.pdf|png|svg           figures
+# logs/…                                                  log and timing of each job
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -22,7 +22,7 @@ include: "rules/data.smk"
 
 
 for name in FAMILIES:
-    if (CHECKOUT / f"rules/{name}.smk").exists():  # a family that trains nothing has tables and figures alone
+    if (CHECKOUT / f"rules/{name}.smk").exists():  # a family that trains nothing has only tables and figures
 
         include: f"rules/{name}.smk"
 
@@ -30,7 +30,7 @@ for name in FAMILIES:
 include: "rules/outputs.smk"
 
 
-# A job goes by the configuration of the run's first process, and refuses other rules and other code than were planned.
+# Jobs use the configuration of the run's first process. Other rules or code than planned are an error.
 export_plan(
     config,
     rules={each.name: RULES[family_of(each.name, FAMILIES)] for each in workflow.rules},

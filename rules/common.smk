@@ -1,8 +1,8 @@
-# What every rule file uses. Functions live in the package, where they are tested.
+# Shared by all rule files. Functions are in the package, where they are tested.
 import sys
 from pathlib import Path
 
-# This checkout, also where another Snakefile includes this one or uses it as a module.
+# This checkout, even if another Snakefile includes this one or uses it as a module.
 CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
 sys.path.insert(0, f"{CHECKOUT}/src")
 
@@ -16,7 +16,7 @@ from memorization.provenance import canonical, code_digest, rules_digest
 
 export_environment(CHECKOUT)
 MODULE = workflow.modifier.namespace or ""
-# Whether all of the configuration is this workflow's, which it is not where another Snakefile includes this one.
+# Whether all of the configuration is this workflow's. It is not if another Snakefile includes this one.
 ALONE = bool(MODULE) or Path(workflow.main_snakefile).resolve() == (CHECKOUT / "Snakefile").resolve()
 try:
     config = planned_configuration(complete(config, CHECKOUT), MODULE, workflow.is_main_process)
@@ -25,7 +25,7 @@ except ConfigurationError as error:
     raise WorkflowError(str(error))
 
 SCRIPTS = f"{CHECKOUT}/workflow/scripts"
-# By family, what makes its jobs; of None, of rules that several families share.
+# The digest of each family's rules; of None, that of rules which several families share.
 SHARED = [
     f"{CHECKOUT}/Snakefile",
     *(f"{CHECKOUT}/rules/{name}.smk" for name in ("common", "data", "outputs")),
@@ -39,13 +39,13 @@ RULES = {
     for name in FAMILIES
 }
 RULES[None] = canonical(RULES)
-# What training asks for a GPU: with auto, where the command line says how many there are.
+# How many GPUs a training requests: with auto, 1 if the command line says how many there are.
 GPU = int(config["device"] == "cuda" or (config["device"] == "auto" and "gpu" in workflow.global_resources))
-FILES = {}  # by family and kind, the patterns of the paths of files that its tables and figures are made of
-TARGETS = {}  # by family, all tables and figures that its target wants
+FILES = {}  # by family and kind, the path patterns of the inputs of tables and figures
+TARGETS = {}  # by family, all tables and figures of its target
 
 
-# On a cluster each job has the GPUs that it asks for: --resources gpu=2 is about this machine alone.
+# --resources gpu=2 counts the GPUs of this machine only; on a cluster each job gets the GPUs that it requests.
 resource_scopes:
     gpu="local",
 

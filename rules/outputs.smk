@@ -1,4 +1,4 @@
-# Tables and figures of all families: loops over what each declares, of the files whose patterns its rules have.
+# Tables and figures of all families: loops over the declarations of each family.
 for family in FAMILIES.values():
     FILES.setdefault(family.name, {})
     TARGETS[family.name] = []
@@ -36,7 +36,7 @@ for family in FAMILIES.values():
                 * attempt,
             params:
                 settings=lambda wildcards, table=table: canonical(table.settings()),
-                script=source,  # the line below is read when the job runs, and the loop is over
+                script=source,  # the line below is evaluated when the job runs, after the loop
                 code=code_digest(f"{SCRIPTS}/{source}"),
             message:
                 f"{family.name}: collecting {', '.join(table.files)}"
@@ -83,7 +83,7 @@ for family in FAMILIES.values():
             params:
                 settings=lambda wildcards, figure=figure: canonical(figure.settings(**wildcards)),
                 plotting=canonical(config["style"] | family.section["figures"][figure.name]),
-                script=source,  # the line below is read when the job runs, and the loop is over
+                script=source,  # the line below is evaluated when the job runs, after the loop
                 code=code_digest(f"{SCRIPTS}/{source}"),
             message:
                 f"{family.name}: drawing {family.name}_{figure.name}"

@@ -1,7 +1,7 @@
-# zipf: transformers on random sequences that are seen with Zipf frequencies.
+# zipf: transformers on random sequences with Zipf frequencies.
 #
 # sequences -> train (a condition, a seed, a step) -> evaluate, swap -> tables, figures
-# A switch is trained on its first set by its condition's training, and goes on from its checkpoint.
+# The training of its condition trains a switch on its first set; the switch branches from that checkpoint.
 ZIPF = FAMILIES["zipf"]
 ZIPF_CHECKPOINT = "results/zipf/checkpoints/{condition}/seed{seed}/step{step}.safetensors"
 ZIPF_TRAJECTORY = "results/zipf/trajectories/{condition}/seed{seed}/step{step}.npz"
