@@ -1,4 +1,4 @@
-"""Rule <family>_runs_table: for each kind of table, the rows of all runs, one run below the other."""
+"""Rule <family>_runs_table: the rows of all runs, for each kind of table."""
 
 from memorization.job import job
 

@@ -1,4 +1,4 @@
-"""Rule grokking_distances_figure: how far the spectra of runs are from each other."""
+"""Rule grokking_distances_figure: distances between the spectra of runs."""
 
 from memorization.files import read_tables
 from memorization.grokking.dynamics.figures import distances_figure

@@ -1,4 +1,4 @@
-"""Rule grokking_distances_table: how far the spectra of runs are from each other, and permutation tests of it."""
+"""Rule grokking_distances_table: distances between the spectra of runs, and permutation tests."""
 
 from memorization.files import read_tables
 from memorization.grokking.dynamics.spectra import distance_tests, run_distances, swap_tests

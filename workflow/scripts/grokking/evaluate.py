@@ -1,4 +1,4 @@
-"""Rule grokking_evaluate: what a run did, by step, in one row, as records of its equations and as a run."""
+"""Rule grokking_evaluate: the history of a run, its transitions, the records of its equations, its row of runs."""
 
 from memorization.files import read_arrays
 from memorization.grokking.task.equations import Batches

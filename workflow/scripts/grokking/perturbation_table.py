@@ -1,4 +1,4 @@
-"""Rule grokking_perturbation_table: how far perturbed runs are from their references, in one table."""
+"""Rule grokking_perturbation_table: distances of perturbed runs from their references."""
 
 import pandas as pd
 

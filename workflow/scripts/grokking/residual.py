@@ -1,4 +1,4 @@
-"""Rule grokking_residual: what Hankel-DMD leaves of stretches that slide along a run."""
+"""Rule grokking_residual: what Hankel-DMD leaves unexplained of stretches that slide along a run."""
 
 from memorization.files import read_arrays
 from memorization.grokking.dynamics.fingerprint import embed

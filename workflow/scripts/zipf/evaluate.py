@@ -1,4 +1,4 @@
-"""Rule zipf_evaluate: measures of a run, by sequence, as records and as a run."""
+"""Rule zipf_evaluate: measures of a run by sequence, their summary, its records, its row of runs."""
 
 from memorization.data.sequences import read_sets
 from memorization.files import read_arrays

@@ -1,4 +1,4 @@
-"""Rule zipf_swap: old and new sequences with parts of the model put back to what they were before the switch."""
+"""Rule zipf_swap: old and new sequences with parts of the model put back to their state before the switch."""
 
 from memorization.data.sequences import Batches, read_sets
 from memorization.job import job
