@@ -33,15 +33,20 @@ def levels(findings: Findings, summary: pd.DataFrame, items: pd.DataFrame) -> No
         for label, of_rank in _by_rank(sequences):
             values = of_rank.groupby("seed")["suffix_accuracy"].mean()
             findings.add(f"suffix accuracy of ranks {label}, at the end", name, values, SHARE)
-        until = exposures_until_known(own)
+        until, medians = exposures_until_known(own), {}
         for label, of_rank in _by_rank(until):
-            median = of_rank.groupby("seed")["exposures"].median().replace(np.inf, np.nan)
+            medians[label] = of_rank.groupby("seed")["exposures"].median().replace(np.inf, np.nan)
             known = of_rank["exposures"].lt(np.inf).groupby(of_rank["seed"]).mean()
-            findings.add(f"exposures until {KNOWN} of the suffix, median of ranks {label}", name, median, EXPOSURES)
+            finding = f"exposures until {KNOWN} of the suffix, median of ranks {label}"
+            findings.add(finding, name, medians[label], EXPOSURES)
             findings.add(f"sequences of ranks {label} that reach {KNOWN}", name, known, "share of sequences")
-        rare = own[(own["rank"] >= RANKS["100 and up"][0]) & (own["step"] >= own["step"].max() / 30)]
-        if len(rare):
-            highest = rare.groupby(["seed", "step"])["loss"].mean().groupby("seed").max()
+        (frequent, of_frequent), *_, (rare, of_rare) = medians.items()
+        if rare != frequent:
+            finding = f"exposures until {KNOWN} of the suffix, ranks {frequent} less ranks {rare}, difference"
+            findings.add(finding, name, (of_frequent - of_rare).dropna(), EXPOSURES)
+        rarest = own[(own["rank"] >= RANKS["100 and up"][0]) & (own["step"] >= own["step"].max() / 30)]
+        if len(rarest):
+            highest = rarest.groupby(["seed", "step"])["loss"].mean().groupby("seed").max()
             findings.add("loss of ranks 100 and up, highest after a thirtieth of the steps", name, highest, BITS)
 
 
