@@ -7,7 +7,11 @@ from importlib.util import find_spec
 
 from memorization.families import FAMILIES
 
-SHARED = ("memorization.audit", "memorization.salvage")  # each has add(subparsers), as a family's ``commands`` has
+SHARED = (  # each has add(subparsers), as a family's ``commands`` has
+    "memorization.audit",
+    "memorization.replication",
+    "memorization.salvage",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
