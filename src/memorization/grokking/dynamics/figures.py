@@ -11,7 +11,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
@@ -28,6 +27,7 @@ ON_CURVE = CROSSINGS["val"] | {"markeredgecolor": "black", "markeredgewidth": 0.
 BLACK = dict.fromkeys(SPLITS, "black")
 CASING = [withStroke(linewidth=1.8, foreground="white")]
 GUESS = CHANCE | {"color": "black", "zorder": 3, "path_effects": CASING}
+ANGLE_TICKS, ANGLE_LABELS = (0, 0.01, 0.03, 0.1, 0.3, 1, np.pi), ("0", "0.01", "0.03", "0.1", "0.3", "1", "π")
 MODULUS_TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1, 1.01, 1.02, 1.05, 1.1, 1.2, 1.5)
 
 
@@ -79,7 +79,7 @@ def fingerprint_figure(
 
 
 def spectrum_figure(spectra: pd.DataFrame, *, conditions: list[str], plotting: dict) -> Figure:
-    """Eigenvalues in the upper half of the complex plane, a part of it larger, moduli in order: a column a condition.
+    """Eigenvalues in the upper half plane and by angle and modulus, moduli in order; a column a condition.
 
     Parameters
     ----------
@@ -88,26 +88,31 @@ def spectrum_figure(spectra: pd.DataFrame, *, conditions: list[str], plotting: d
     plotting : the configuration's ``style`` and ``grokking_spectrum``
     """
     upper = spectra[spectra["imag"] >= 0]
+    upper = upper.assign(angle=np.arctan2(upper["imag"], upper["real"]))
     with style(plotting):
         figure = grid(3, len(conditions), plotting, legend_height=0.3)
         rows = figure.subplots(3, len(conditions), squeeze=False, sharex="row", sharey="row", height_ratios=[0.7, 1, 1])
         colours = _colours(plotting)
-        for (plane, near, order), condition in zip(rows.T, conditions, strict=True):
+        for (plane, polar, order), condition in zip(rows.T, conditions, strict=True):
             part = upper[upper["condition"] == condition]
-            for ax in (plane, near):
-                _eigenvalues(ax, part, colours, size=3 if ax is plane else 9)
-                ax.set(xlabel="Re λ")
-            plane.set(aspect="equal", xlim=(-1.08, 1.08), ylim=(-0.04, 1.08), title=condition)
-            near.set(xlim=plotting["real"], ylim=plotting["imag"])
+            unit_circle(plane)
+            _eigenvalues(plane, part, "real", "imag", colours, size=3)
+            plane.set(aspect="equal", xlim=(-1.08, 1.08), ylim=(-0.04, 1.08), title=condition, xlabel="Re λ")
+            polar.axhline(1, **CHANCE)
+            _eigenvalues(polar, part, "angle", "modulus", colours, size=7)
+            polar.set_xscale(**_around(0))
+            polar.set_xticks(ANGLE_TICKS, ANGLE_LABELS)
+            polar.set_xlabel("angle arg λ (radians per snapshot)")
             _moduli(order, spectra[spectra["condition"] == condition], colours)
-            order.set(xlabel="mode, by |λ|", ylim=plotting["modulus"])
-        for plane, near in zip(*rows[:2], strict=True):
-            (left, right), (low, high) = near.get_xlim(), near.get_ylim()
-            frame = {"fill": False, "edgecolor": "0.35", "linewidth": 0.8}
-            plane.add_patch(Rectangle((left, low), right - left, high - low, **frame))
+            order.set_xlabel("mode, by |λ|")
+            for ax in (polar, order):
+                ax.set_yscale(**_around(1))
+                ax.yaxis.set_major_locator(FixedLocator(MODULUS_TICKS))
+                ax.yaxis.set_major_formatter("{x:g}")
         rows[0, 0].set_ylabel("Im λ ≥ 0")
-        rows[1, 0].set_ylabel("Im λ, the frame above")
-        rows[2, 0].set_ylabel("modulus |λ|\n(axis stretched around 1)")
+        for ax in rows[1:, 0]:
+            ax.set_ylim(*plotting["modulus"])
+            ax.set_ylabel("modulus |λ|\n(stretched around 1)")
         handles = [
             Line2D([], [], color=colours[kind], linestyle="", label=label, **MARKS[kind])
             for kind, label in DATA.items()
@@ -216,15 +221,21 @@ def _colours(plotting: dict) -> dict[str, tuple]:
     return {FINGERPRINT: "black", "phase_randomised": second, "white_noise": third if third != second else first}
 
 
-def _eigenvalues(ax: Axes, part: pd.DataFrame, colours: dict, size: float) -> None:
-    unit_circle(ax)
+def _eigenvalues(ax: Axes, part: pd.DataFrame, x: str, y: str, colours: dict, size: float) -> None:
     for kind in reversed(DATA):
         own = part[part["data"] == kind]
         if kind == FINGERPRINT:
             look = {"s": 2 * size, "facecolors": "none", "edgecolors": colours[kind], "linewidths": 0.8}
         else:
             look = {"s": size, "color": colours[kind], "alpha": 0.35, "linewidths": 0}
-        ax.scatter(own["real"], own["imag"], rasterized=True, **look)
+        ax.scatter(own[x], own[y], rasterized=True, **look)
+
+
+def _around(middle: float) -> dict:
+    """A scale of an axis that is stretched around a value: what lies near it can be told apart."""
+    unit = 0.01  # up to this far from it the scale is about linear, beyond it about logarithmic
+    functions = (lambda x: np.arcsinh((x - middle) / unit), lambda x: middle + unit * np.sinh(x))
+    return {"value": "function", "functions": functions}
 
 
 def _moduli(ax: Axes, part: pd.DataFrame, colours: dict) -> None:
@@ -240,10 +251,6 @@ def _moduli(ax: Axes, part: pd.DataFrame, colours: dict) -> None:
         ax.fill_between(spread.index + 1, spread[0.05], spread[0.95], color=colours[kind], alpha=0.25, linewidth=0)
         ax.plot(spread.index + 1, spread[0.5], color=colours[kind], linewidth=1.4)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    unit = 0.01  # from 1, up to which the axis is about linear
-    ax.set_yscale("function", functions=(lambda y: np.arcsinh((y - 1) / unit), lambda y: 1 + unit * np.sinh(y)))
-    ax.yaxis.set_major_locator(FixedLocator(MODULUS_TICKS))
-    ax.yaxis.set_major_formatter("{x:g}")
 
 
 def _ratios(ax: Axes, tests: pd.DataFrame) -> list[Line2D]:

@@ -143,7 +143,7 @@ def _perturbed(figure: SubFigure, table: pd.DataFrame, colours: dict) -> None:
     for name, colour in colours.items():
         _seeds_and_mean(growth, rates[rates["perturbation"] == name], "rate", colour, np.mean)
     growth.axhline(0, **CHANCE)
-    growth.set(title="growth of the readings' change", xlabel="optimizer step", ylabel="rate (per 1000 steps)")
+    growth.set(title="growth of the change", xlabel="optimizer step", ylabel="rate for the readings\n(per 1000 steps)")
     _generalized(generalized, table, colours)
 
 
@@ -173,5 +173,6 @@ def _generalized(ax: Axes, table: pd.DataFrame, colours: dict) -> None:
                 ax.plot(*path[-1], linestyle="", color=colour, **(NOT_GENERALIZED if missed else GENERALIZED))
         ax.plot(*zip(*path, strict=True), color="0.7", linewidth=0.6, zorder=1)
     ax.set_yticks(range(len(rows)), ["unperturbed", *colours])
+    ax.margins(x=0.1)
     ax.set(ylim=(len(rows) - 0.5, -0.5), title="generalizing, by seed")
     ax.set_xlabel("first step with 99% of validation right")
