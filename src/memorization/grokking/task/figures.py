@@ -133,7 +133,7 @@ def _perturbed(figure: SubFigure, table: pd.DataFrame, colours: dict) -> None:
     panels = figure.add_gridspec(2, 3)
     for place, (value, (title, label)) in enumerate(DRIFTS.items()):
         ax = figure.add_subplot(panels[0, place])
-        moved = table[(table["step"] > 0) & (table[value] > 0)]
+        moved = _by_decade(table[(table["step"] > 0) & (table[value] > 0)], value)
         for name, colour in colours.items():
             _seeds_and_mean(ax, moved[moved["perturbation"] == name], value, colour, gmean)
         scale = "linear" if moved.empty else "log"
@@ -145,6 +145,12 @@ def _perturbed(figure: SubFigure, table: pd.DataFrame, colours: dict) -> None:
     growth.axhline(0, **CHANCE)
     growth.set(title="growth of the change", xlabel="optimizer step", ylabel="rate for the readings\n(per 1000 steps)")
     _generalized(generalized, table, colours)
+
+
+def _by_decade(table: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Geometric means over intervals of steps, 20 a decade: on a log axis later steps would cover each other."""
+    step = 10 ** (np.round(20 * np.log10(table["step"])) / 20)
+    return table.assign(step=step).groupby(["perturbation", "seed", "step"], as_index=False)[value].agg(gmean)
 
 
 def _seeds_and_mean(ax: Axes, table: pd.DataFrame, value: str, colour, mean: Callable) -> None:
@@ -162,7 +168,7 @@ def _generalized(ax: Axes, table: pd.DataFrame, colours: dict) -> None:
     runs = runs.agg({"step": "max", "perturbed": "first", "unperturbed": "first"})
     seeds = sorted(runs["seed"].unique())
     shifts = dict(zip(seeds, np.linspace(-0.24, 0.24, len(seeds)) if len(seeds) > 1 else [0], strict=True))
-    rows = [("black", runs.drop_duplicates("seed"), "unperturbed")]
+    rows = [("black", runs.sort_values("step").drop_duplicates("seed", keep="last"), "unperturbed")]
     rows += [(colour, runs[runs["perturbation"] == name], "perturbed") for name, colour in colours.items()]
     for seed, shift in shifts.items():
         path = []
