@@ -3,13 +3,13 @@ for family in FAMILIES.values():
     FILES.setdefault(family.name, {})
     TARGETS[family.name] = []
     for table in family.tables:
-        paths = {name: f"results/tables/{family.name}_{name}.parquet" for name in table.files}
-        FILES[family.name] |= {f"{name}_table": path for name, path in paths.items()}
+        for name, ending in table.outputs.items():
+            FILES[family.name][f"{name}_table"] = f"results/tables/{family.name}_{ending}"
 
 for family in FAMILIES.values():
     for table in family.tables:
         source = table.script or f"{family.name}/{table.name}_table.py"
-        tables = {name: FILES[family.name][f"{name}_table"] for name in table.files}
+        tables = {name: FILES[family.name][f"{name}_table"] for name in table.outputs}
         TARGETS[family.name] += tables.values()
 
         rule:

@@ -7,7 +7,11 @@ from importlib.util import find_spec
 
 from memorization.families import FAMILIES
 
-SHARED = ("memorization.audit", "memorization.salvage")  # each with add(subparsers); a family's are in its ``commands``
+SHARED = (
+    "memorization.audit",
+    "memorization.replication",
+    "memorization.salvage",
+)  # each with add(subparsers); a family's are in its ``commands``
 
 
 def main(arguments: list[str] | None = None) -> int:

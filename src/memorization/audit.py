@@ -197,6 +197,8 @@ def _read(path: Path) -> tuple[dict, dict[str, str]]:
     with refusing_damage(path):
         if path.suffix in (".pdf", ".png", ".svg"):
             made_by = read_figure_made_by(path)
+        elif path.suffix == ".csv":
+            made_by = _read_csv(path)
         elif path.suffix in READERS:
             READERS[path.suffix](path)
             made_by = read_made_by(path)
@@ -205,6 +207,16 @@ def _read(path: Path) -> tuple[dict, dict[str, str]]:
         direct = {name: entry["sha256"] for name, entry in made_by.get("made_from", {}).items()}
         noted = made_by.get("made_from_earlier", {}) | direct
         return made_by, {name: str(digest) for name, digest in noted.items()}
+
+
+def _read_csv(path: Path) -> dict:
+    """What made a CSV: it is what the Parquet file beside it holds, which says so."""
+    from memorization.findings import csv_text
+
+    beside = path.with_suffix(".parquet")
+    if path.read_text("utf-8") != csv_text(read_table(str(beside))):
+        raise DamagedFile(path, f"it is not what {beside.name} holds")
+    return read_made_by(beside)
 
 
 def _read_tensors(path: Path) -> None:

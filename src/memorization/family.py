@@ -47,6 +47,7 @@ class Table:
     inputs : the rule's inputs by name, when they are asked for
     settings : what its script needs of the configuration, when it is asked for
     tables : the names of the tables; by default that of the rule
+    has_csv : whether each is written as CSV too, for people, by the output ``<table>_csv``
     script : below workflow/scripts; by default ``<family>/<name>_table.py``
     """
 
@@ -54,11 +55,18 @@ class Table:
     inputs: Callable[[], dict[str, Files]]
     settings: Callable[[], Mapping] = dict
     tables: tuple[str, ...] = ()
+    has_csv: bool = False
     script: str | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
         return self.tables or (self.name,)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The names of the files behind ``<family>_``, by the name of the output."""
+        formats = {"": ".parquet"} | ({"_csv": ".csv"} if self.has_csv else {})
+        return {f"{name}{ending}": f"{name}{suffix}" for name in self.files for ending, suffix in formats.items()}
 
 
 @dataclass(frozen=True)
@@ -173,6 +181,17 @@ class Family:
             tables=tuple(of),
             script="pool_runs.py",
         )
+
+    def findings(self, settings: Callable[[], Mapping] = dict, **tables: str | Files) -> Table:
+        """The table of what the family found.
+
+        Parameters
+        ----------
+        settings : as in ``Table``
+        tables : inputs by name: a table of the family's, by its own name, or files
+        """
+        files = {name: Files(f"{of}_table", [{}]) if isinstance(of, str) else of for name, of in tables.items()}
+        return Table("findings", lambda: files, settings, has_csv=True)
 
     @property
     def tables(self) -> list[Table]:

@@ -70,13 +70,13 @@ def test_every_condition_s_model_has_as_many_parameters_as_its_size_says(scale):
 
 def test_a_condition_s_trainings_are_its_runs_and_those_that_are_perturbed():
     plain, perturbed = GROKKING.training_size("wd_1"), GROKKING.training_size("wd_2")
-    assert (plain["jobs"], perturbed["jobs"]) == (3, 3 + 6)
+    assert (plain["jobs"], perturbed["jobs"]) == (3, 5 + 2 * 3)  # wd_2 has five seeds, of which three are perturbed
     assert plain["steps"] == perturbed["steps"] == 6000
     # a batch there and back, all equations every 100 steps, the probes of 2 · 100 equations every 2
     step = 3 * 512 + 97**2 / 100 + 2 * 100 / 2
     forward = decoder_flops(n_outputs=100, length=5, n_layers=2, d_model=128)
     assert plain["flops"] == pytest.approx(3 * 6000 * step * forward)
-    assert perturbed["flops"] == pytest.approx((3 * 6000 + 6 * 2600) * step * forward)
+    assert perturbed["flops"] == pytest.approx((5 * 6000 + 6 * 2600) * step * forward)
 
 
 @pytest.mark.parametrize(

@@ -38,10 +38,13 @@ def test_history_has_a_row_a_step_and_chance():
 def test_transitions_are_first_crossings_and_what_came_after_them():
     row = transitions(trajectory(), P, "wd_1", 3, weight_decay=1).iloc[0]
     assert (row["memorized_step"], row["generalized_step"], row["delay_ratio"]) == (10, 20, 2)
-    assert (row["lowest_accuracy_val"], row["final_accuracy_val"], row["last_step"]) == (0.4, 1.0, 40)
+    assert (row["late_below_99"], row["late_below_half"]) == (0.5, 0.5)  # of .4 and 1
+    assert (row["end_accuracy_val"], row["last_step"]) == (1.0, 40)
     assert (row["weight_decay"], row["chance"]) == (1, 1 / 7)
     never = transitions(trajectory((0, 0, 0, 0, 0)), P, "wd_0", 3, weight_decay=0).iloc[0]
-    assert np.isnan([never["generalized_step"], never["delay_ratio"], never["lowest_accuracy_val"]]).all()
+    assert np.isnan(
+        [never["generalized_step"], never["delay_ratio"], never["late_below_99"], never["late_below_half"]]
+    ).all()
     assert never["memorized_step"] == 10
 
 

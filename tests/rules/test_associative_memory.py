@@ -121,3 +121,20 @@ def test_attention_maps_are_drawn_from_a_checkpoint_alone(draw, given):
     svg = draw("associative_memory_attention_figure", "associative_memory_attention", inputs)
     assert "A(n), n = 4" in svg
     assert "heads_2, seed 0" in svg
+
+
+def test_findings_are_made_of_the_pooled_tables_alone(run_rule, evaluations, given):
+    inputs = {}
+    for kind in ("summary", "by_sequence"):
+        tables = [pd.read_parquet(file) for file in evaluations(kind, "heads_2", "resample").values()]
+        old = [
+            table.assign(set=0, phase="before_switch", switch_start_step=0)
+            for table in tables
+            if table["condition"].iloc[0] == "resample"
+        ]
+        inputs |= given(f"results/tables/associative_memory_{kind}.parquet", pd.concat(tables + old, ignore_index=True))
+    path = run_rule("associative_memory_findings_table", "results/tables/associative_memory_findings.csv", inputs)
+    table = pd.read_csv(path).set_index(["finding", "condition"])
+    assert table.loc[("suffix accuracy, at the end", "heads_2"), "n"] == 2
+    assert ("old set, suffix accuracy when old sequences have left the queue", "resample") in table.index
+    assert read_made_by(path.with_suffix(".parquet"))["made_from"].keys() == inputs.keys()

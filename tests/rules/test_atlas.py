@@ -1,9 +1,12 @@
 """The atlas alone reads other families' files: which, its configuration says."""
 
 import numpy as np
+import pandas as pd
+import pytest
 from sections import complete
 
 from memorization.families import FAMILIES
+from memorization.files import read_made_by
 from memorization.records import records
 
 
@@ -14,7 +17,9 @@ def built():
     return families
 
 
-def test_a_comparison_is_drawn_from_the_records_of_the_families_alone(draw, given):
+@pytest.fixture
+def compared(given):
+    """Records of all conditions that are compared: a file a run, and their families and conditions."""
     inputs, families = {}, built()
     for entry in families["atlas"].section["comparison"]:
         for run in families[entry["family"]].runs("records", [entry["condition"]]).wildcards:
@@ -25,6 +30,20 @@ def test_a_comparison_is_drawn_from_the_records_of_the_families_alone(draw, give
             table = records(**run, family=entry["family"], chance=0.5, exact=False, prior_bits=8, **columns)
             folder = f"results/{entry['family']}/evaluations/{run['condition']}/seed{run['seed']}"
             inputs |= given(f"{folder}/records.parquet", table)
+    return inputs, [f"{entry['family']}: {entry['condition']}" for entry in families["atlas"].section["comparison"]]
+
+
+def test_a_comparison_is_drawn_from_the_records_of_the_families_alone(draw, compared):
+    inputs, lines = compared
     svg = draw("atlas_comparison_figure", "atlas_comparison", inputs, as_in_a_run=True)
-    for entry in families["atlas"].section["comparison"]:
-        assert f"{entry['family']}: {entry['condition']}" in svg
+    assert all(line in svg for line in lines)
+
+
+def test_findings_are_made_of_the_records_of_the_families_alone(run_rule, compared):
+    inputs, lines = compared
+    path = run_rule("atlas_findings_table", "results/tables/atlas_findings.csv", inputs)
+    table = pd.read_csv(path).set_index(["finding", "condition"])
+    for line in lines:
+        assert table.loc[("suffix accuracy, at the end", line), "value"] == pytest.approx(1 - 0.5 / 101)
+        assert table.loc[("exposures until 0.9 of the suffix, median of ranks 0–9", line), "value"] == 10
+    assert read_made_by(path.with_suffix(".parquet"))["made_from"].keys() == inputs.keys()

@@ -236,3 +236,34 @@ def test_perturbations_are_drawn_from_their_table_alone(draw, given):
     table = pd.DataFrame({"step": np.arange(0, 101, 2)} | about | values | crossings)
     svg = draw("grokking_perturbation_figure", "grokking_perturbation", given(TABLE.format("perturbation"), table))
     assert "relative_tenth" in svg
+
+
+def test_findings_are_made_of_the_tables_and_of_the_trajectories(run_rule, given):
+    inputs = {}
+    for name, seed in RUNS:
+        inputs |= given(TRAJECTORY.format(name, seed), trajectory(seed=seed))
+    ends = {"delay_ratio": 2.0, "end_accuracy_val": 1.0, "late_below_99": 0.1, "late_below_half": 0.0}
+    history = {"step": [0, 160], "accuracy_train": [0.1, 1.0], "accuracy_val": [0.1, 1.0]}
+    items = {"step": 160, "phase": ["train", "held_out"], "item": ["0_1", "1_0"], "recall": 1.0}
+    distances = run_distances(pd.concat(spectra(), ignore_index=True))
+    perturbed = {"condition": "wd_0", "seed": 0, "perturbation": "relative_tenth", "step": 10, "weight_distance": 0.1}
+    tables = {
+        "transitions": pd.concat(transitions(), ignore_index=True).assign(**ends),
+        "history": pd.concat([pd.DataFrame({"condition": name, "seed": seed} | history) for name, seed in RUNS]),
+        "records": pd.concat([pd.DataFrame({"condition": name, "seed": seed} | items) for name, seed in RUNS]),
+        "spectra": pd.concat(spectra()),
+        "distances": distances,
+        "tests": distance_tests(distances, GROKKING.names),
+        "residuals": pd.concat([run_residuals(*embedded(*run), *run, GROKKING.section["residual"]) for run in RUNS]),
+        "perturbation": pd.DataFrame([perturbed | {"generalized_step": 80.0, "reference_generalized_step": 100.0}]),
+    }
+    for name, table in tables.items():
+        inputs |= given(TABLE.format(name), table.reset_index(drop=True))
+    path = run_rule("grokking_findings_table", TABLE.format("findings"), inputs)
+    values = read_table(path).set_index(["finding", "condition"])["value"]
+    assert values["first step with 99% of the training equations", "wd_1"] == 40
+    assert values["mean |λ|, difference", "wd_0 - wd_1"] == pytest.approx(0)  # of one seed, whose readings are doubled
+    assert (
+        values["first step with 99% of the validation equations, later than unperturbed", "wd_0, relative_tenth"] == -20
+    )
+    assert read_made_by(path)["made_from"].keys() == inputs.keys()

@@ -212,3 +212,19 @@ def test_swaps_are_drawn_from_the_evaluations_alone(draw, given):
     rows = pd.DataFrame({"set": [0, 1], "swap": "none", "condition": "forget", "seed": 0})
     inputs = given(EVALUATION.format("forget", 0, "swap"), rows.assign(suffix_accuracy=0.6, suffix_loss=0.5))
     assert "put back" in draw("zipf_swap_figure", "zipf_swap", inputs)
+
+
+def test_findings_are_made_of_the_pooled_tables_alone(run_rule, evaluations, given):
+    inputs = {}
+    for kind in ("summary", "by_sequence"):
+        table = pd.concat([pd.read_parquet(file) for file in evaluations(kind).values()], ignore_index=True)
+        inputs |= given(f"results/tables/zipf_{kind}.parquet", table)
+    swap = {"set": [0, 1], "condition": "forget", "seed": 0, "suffix_accuracy": 0.6}
+    parts = [pd.DataFrame(swap | {"swap": part}) for part in ("none", "attention", "mlp", "mlp_head", "all")]
+    inputs |= given("results/tables/zipf_swap.parquet", pd.concat(parts, ignore_index=True))
+    path = run_rule("zipf_findings_table", "results/tables/zipf_findings.csv", inputs)
+    values = pd.read_csv(path).set_index(["finding", "condition"])["value"]
+    assert values["suffix accuracy, at the end", "small"] == 1
+    assert values["old set, suffix accuracy with mlp put back", "forget"] == 0.6
+    assert values["kept sequences, suffix accuracy at the end", "forget"] == 1
+    assert read_made_by(path.with_suffix(".parquet"))["made_from"].keys() == inputs.keys()

@@ -11,6 +11,7 @@ from command_line import ROOT, SMOKE, jobs, smoke_jobs, snakemake
 from memorization.families import FAMILIES, complete, configured
 from memorization.figure_files import read_figure_made_by
 from memorization.files import read_made_by, read_table
+from memorization.findings import csv_text
 from memorization.records import RECORD, RUN
 
 FAMILY = pytest.mark.parametrize(
@@ -30,6 +31,10 @@ def test_every_table_and_figure_is_made_in_all_of_its_formats(study, family):
     for table in family.tables:
         for name in table.files:
             assert len(read_table(study.folder / f"results/tables/{family.name}_{name}.parquet")), name
+        if table.has_csv:
+            for name in table.files:
+                beside = study.folder / f"results/tables/{family.name}_{name}"
+                assert beside.with_suffix(".csv").read_text() == csv_text(read_table(f"{beside}.parquet"))
     for figure in family.figures:
         for form, begins in (("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<?xml")):
             path = study.folder / f"results/figures/{family.name}_{figure.name}.{form}"

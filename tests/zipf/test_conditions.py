@@ -191,7 +191,7 @@ def test_figures_read_the_runs_that_they_show():
         "measure": "loss", "conditions": ["small"], "ranks": list(range(10)),
     }  # fmt: skip
     switched = {each["condition"] for each in figures["switch"].inputs()["runs"].wildcards}
-    assert switched == {"medium", *ZIPF.switches}
+    assert switched == {"medium", "medium_constant", *ZIPF.switches}
     assert figures["swap"].inputs()["runs"] == ZIPF.runs("swap", ZIPF.switches)
     compared = {each["condition"] for each in figures["comparison"].inputs()["runs"].wildcards}
     assert compared == {name for each in SECTION["comparisons"] for name in each["conditions"]}

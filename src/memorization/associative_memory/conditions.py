@@ -39,7 +39,15 @@ class AssociativeMemory(SequenceFamily):
 
     @property
     def tables(self) -> list[Table]:
-        return [self.pooled("by_sequence", "summary", "records", "runs")]
+        since = {name: {label: steps[name]} for label, steps in self.marks.items() for name in steps}
+        return [
+            self.pooled("by_sequence", "summary", "records", "runs"),
+            self.findings(
+                lambda: {"of_switches": self.trained_switches, "since": since},
+                summary="summary",
+                by_sequence="by_sequence",
+            ),
+        ]
 
     @property
     def figures(self) -> list[Figure]:

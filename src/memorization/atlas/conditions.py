@@ -4,13 +4,17 @@ Imported when the Snakefile is read: nothing here may import torch.
 """
 
 from memorization.configuration import ConfigurationError
-from memorization.family import Family, Figure, Files
+from memorization.family import Family, Figure, Files, Table
 
 
 class Atlas(Family):
     """The section ``atlas``, which trains nothing: it reads the records of the families that stand before it."""
 
     name = "atlas"
+
+    @property
+    def tables(self) -> list[Table]:
+        return [Table("findings", self._records, self._compared, has_csv=True)]
 
     @property
     def figures(self) -> list[Figure]:

@@ -68,7 +68,22 @@ class Grokking(Family):
                     "growth_window": self.section["perturbed"]["growth_window"],
                 },
             ),
+            self._findings(),
         ]
+
+    def _findings(self) -> Table:
+        trajectories = self.runs("trajectory")
+        names = ("transitions", "history", "records", "spectra", "distances", "tests", "residuals", "perturbation")
+        return self.findings(
+            lambda: {
+                "runs": [[run["condition"], run["seed"]] for run in trajectories.wildcards],
+                "conditions": self.names,
+                "embedding": self.section["embedding"],
+                "dmd": self.section["dmd"],
+            },
+            trajectories=trajectories,
+            **{name: name for name in names},
+        )
 
     @property
     def figures(self) -> list[Figure]:

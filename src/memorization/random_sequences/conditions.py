@@ -39,6 +39,12 @@ class SequenceFamily(Family):
         return names(self.section["switches"])
 
     @property
+    def trained_switches(self) -> list[dict]:
+        """The switches, without what a cluster is asked for."""
+        keys = ("name", "condition", "kind", "switch_steps", "steps")
+        return [{key: switch[key] for key in keys} for switch in self.section["switches"]]
+
+    @property
     def switched(self) -> list[str]:
         """The conditions from which switches go on."""
         return list(dict.fromkeys(switch["condition"] for switch in self.section["switches"]))

@@ -21,10 +21,9 @@ from memorization.plotting import (
     over_seeds_lines,
     style,
 )
-from memorization.random_sequences.measures import LN2, at_end
+from memorization.random_sequences.measures import LN2, at_end, late
 
 BINS_PER_DECADE = 10  # of exposures
-LATE = 0.1  # share of a training that stands for its end, as in ``at_end``
 LOOKS = ({"linestyle": "-", "marker": "o"}, {"linestyle": (0, (4, 1.5)), "marker": "^"})  # of two ranks of one colour
 MOST_COLOURS = 7  # that are told apart
 FIRST = {"color": "black", "linestyle": ":"}
@@ -154,11 +153,10 @@ def one_end(table: pd.DataFrame, values: list[str]) -> pd.DataFrame:
 
     On a log axis the many steps that are recorded there would stand on top of each other.
     """
-    training = ["condition", "seed", "set", "switch_start_step"]
-    last = table.groupby(training)["step"].transform("max")
-    late = table["step"] > last - (last - table["switch_start_step"]) * LATE
-    steps = table["step"].mask(late, last)
-    return table.groupby([*training, steps], as_index=False)[values].median()
+    table = table.reset_index(drop=True)
+    last = table.groupby(["condition", "seed"])["step"].transform("max")
+    steps = table["step"].mask(table.index.isin(late(table).index), last)
+    return table.groupby(["condition", "seed", "set", steps], as_index=False)[values].median()
 
 
 def _looks(ranks: list[int], plotting: dict) -> dict[int, dict]:

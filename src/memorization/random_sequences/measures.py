@@ -9,6 +9,7 @@ from memorization.data.sequences import bayes_loss, first_sets, unique_prefix_le
 from memorization.records import records, runs
 
 LN2 = np.log(2)  # nats a bit: what a guess costs
+LATE = 0.1  # share of a training that stands for its end
 TRAJECTORY = ("step", "set", "rank", "exposures", "last_exposure_step")
 
 
@@ -140,6 +141,27 @@ def summary(
     # At a switch the training that ends has recorded the loss of a set that is an earlier one from then on.
     rows["weighted_loss"] = rows["weighted_loss"].where(rows["phase"] != "before_switch")
     return rows.assign(floor=entropy / table["length"].iloc[0])
+
+
+def late(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``by_sequence`` or ``summary`` that stand for a run's end: the last tenth of its last training."""
+    runs = table.groupby(["condition", "seed"])
+    last, first = runs["step"].transform("max"), runs["switch_start_step"].transform("max")
+    return table[table["step"] > last - LATE * (last - first)]
+
+
+def at_end(table: pd.DataFrame, by: list[str], values: list[str]) -> pd.DataFrame:
+    """Values of ``by_sequence`` or ``summary`` at the end of a run: medians over the last tenth of its last training.
+
+    At a constant rate Adam's loss has spikes; a single late step may lie in one.
+
+    Parameters
+    ----------
+    table : whole runs
+    by : the columns whose groups are told apart, condition and seed among them
+    values : columns
+    """
+    return late(table).groupby(by, as_index=False)[values].median()
 
 
 def sequence_records(table: pd.DataFrame, family: str, arm: str) -> pd.DataFrame:

@@ -26,7 +26,19 @@ class Zipf(SequenceFamily):
     @property
     def tables(self) -> list[Table]:
         swaps = {"swap": self.switches} if self.switches else {}
-        return [self.pooled("by_sequence", "summary", "records", "runs", **swaps)]
+        of_conditions = {
+            name: {key: self.condition(name)[key] for key in ("steps", "decay")} for name in self.first_set
+        }
+        settings = {
+            "comparisons": self.section["comparisons"],
+            "of_switches": self.trained_switches,
+            "trainings": of_conditions,
+        }
+        inputs = {"summary": "summary", "by_sequence": "by_sequence"} | dict.fromkeys(swaps, "swap")
+        return [
+            self.pooled("by_sequence", "summary", "records", "runs", **swaps),
+            self.findings(lambda: settings, **inputs),
+        ]
 
     @property
     def figures(self) -> list[Figure]:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from memorization.grokking.task.equations import Batches, first_crossing
+from memorization.grokking.task.equations import REACHED, Batches, first_crossing
 from memorization.records import records, runs
 
 ARM = "transformer"
+LATE = 0.1  # share of a run that stands for its end
 
 
 def history(trajectory: Mapping[str, np.ndarray], p: int, condition: str, seed: int) -> pd.DataFrame:
@@ -33,12 +34,15 @@ def transitions(
     -------
     DataFrame: ``condition``, ``seed``, ``weight_decay``; ``memorized_step`` and ``generalized_step``, the first
     evaluated steps with 99% of the training and of the validation equations right (NaN: never), and
-    ``delay_ratio``, the second over the first; ``last_step`` of the run; ``final_accuracy_val``; and
-    ``lowest_accuracy_val`` from the crossing on (NaN without one): what was reached may be lost again; ``chance``, 1/p.
+    ``delay_ratio``, the second over the first; ``last_step`` of the run; ``end_accuracy_val``, the median over the
+    evaluations of its last tenth; ``late_below_99`` and ``late_below_half``, the shares of the evaluations after the
+    crossing with less of the validation equations right (NaN without a crossing, or where the run ends with it): what
+    was reached may be lost again, for a few steps; ``chance``, 1/p.
     """
     steps, accuracy = trajectory["step"], trajectory["accuracy_val"]
     memorized, generalized = (first_crossing(steps, trajectory[f"accuracy_{split}"]) for split in ("train", "val"))
     both = memorized is not None and generalized is not None
+    after = accuracy[steps > (np.inf if generalized is None else generalized)]
     row = {
         "condition": condition,
         "seed": seed,
@@ -47,11 +51,16 @@ def transitions(
         "generalized_step": np.nan if generalized is None else float(generalized),
         "delay_ratio": generalized / memorized if both else np.nan,
         "last_step": int(steps[-1]),
-        "final_accuracy_val": accuracy[-1],
-        "lowest_accuracy_val": np.nan if generalized is None else accuracy[steps >= generalized].min(),
+        "end_accuracy_val": np.median(accuracy[steps > steps[-1] * (1 - LATE)]),
+        "late_below_99": _share(after < REACHED),
+        "late_below_half": _share(after < 0.5),
         "chance": 1 / p,
     }
     return pd.DataFrame([row])
+
+
+def _share(these: np.ndarray) -> float:
+    return these.mean() if len(these) else np.nan
 
 
 def exposures(batches: Batches, steps: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,56 @@
+"""How families compare on equal data, in numbers."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from memorization.atlas.figures import LN2, RANKS
+from memorization.findings import Findings
+from memorization.random_sequences.findings import BITS, EXPOSURES, KNOWN, SHARE, exposures_until_known
+from memorization.random_sequences.measures import at_end
+
+
+def findings_table(records: pd.DataFrame, conditions: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """Where conditions of several families end, after how many exposures they know a sequence, and their differences.
+
+    Parameters
+    ----------
+    records : rows of ``<family>_records``, of items ``set<set>/rank<rank>``
+    conditions : family and name; each is compared with all that stand before it, in pairs of one seed's sequences
+    """
+    findings = Findings()
+    items = pd.DataFrame(
+        {
+            "condition": records["family"] + ": " + records["condition"],
+            "seed": records["seed"],
+            "step": records["step"],
+            "switch_start_step": 0,
+            "rank": records["item"].str.rpartition("rank")[2].astype(int),
+            "exposures": records["exposures"],
+            "suffix_length": records["n_tokens"],
+            "suffix_accuracy": records["recall"],
+            "suffix_loss": records["nll_bits"] * LN2 / records["n_tokens"],
+        }
+    )
+    values: dict[tuple[str, str], dict[str, pd.Series]] = {}
+    for family, condition in conditions:
+        line = f"{family}: {condition}"
+        own = items[items["condition"] == line]
+        end = at_end(own, ["condition", "seed", "rank"], ["suffix_accuracy", "suffix_loss"]).groupby("seed")
+        values.setdefault(("suffix accuracy, at the end", SHARE), {})[line] = end["suffix_accuracy"].mean()
+        values.setdefault(("suffix loss, at the end", BITS), {})[line] = end["suffix_loss"].mean()
+        until = exposures_until_known(own)
+        for label, (low, high) in RANKS.items():
+            part = until[(until["rank"] >= low) & (until["rank"] < (high or np.inf))]
+            if len(part):
+                median = part.groupby("seed")["exposures"].median().replace(np.inf, np.nan)
+                finding = f"exposures until {KNOWN} of the suffix, median of {label}"
+                values.setdefault((finding, EXPOSURES), {})[line] = median
+    for (finding, unit), by_line in values.items():
+        for line, of_line in by_line.items():
+            findings.add(finding, line, of_line, unit)
+        for other, line in combinations(by_line, 2):
+            findings.add_difference(finding, line, by_line[line], other, by_line[other], unit)
+    return findings.table()

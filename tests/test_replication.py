@@ -1,0 +1,43 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from memorization.__main__ import main
+from memorization.findings import Findings, write_findings
+
+
+def study(folder, differences, end):
+    findings = Findings()
+    findings.add("loss, at the end", "one", pd.Series(end), "nats")
+    findings.add_difference("loss", "one", pd.Series(differences), "two", pd.Series([0.0] * len(differences)), "nats")
+    findings.add_value("mean |λ|, p", "one two", 0.1, 6, "p")
+    (folder / "results/tables").mkdir(parents=True)
+    paths = {"findings": f"{folder}/results/tables/toy_findings.parquet", "findings_csv": f"{folder}/f.csv"}
+    write_findings(findings.table(), paths, {})
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("second", "held"), [([2.0, 2.1, 1.9], "2 of 2"), ([-2.0, -2.1, -1.9], "1 of 2"), ([-3.0, 0.1, 3.0], "1 of 2")]
+)
+def test_a_difference_holds_where_its_interval_excludes_0_on_the_same_side(tmp_path, capsys, second, held):
+    one, two = study(tmp_path / "a", [1.0, 1.1, 0.9], [0.25, 0.25]), study(tmp_path / "b", second, [0.5, 0.5])
+    assert main(["compare-findings", "toy", one, two]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "| loss, at the end | one | nats | 0.25 [0.25, 0.25] (n = 2) | 0.5 [0.5, 0.5] (n = 2) |  |"
+    assert lines[3].startswith("| loss, difference | one - two | nats | 1 [0.752, 1.25] (n = 3) |")
+    assert lines[3].endswith(f"| {held} |")
+    assert lines[4] == "| mean \\|λ\\|, p | one two | p | 0.1 (n = 6) | 0.1 (n = 6) |  |"
+
+
+def test_what_one_run_has_not_is_said(tmp_path, capsys):
+    one, two = study(tmp_path / "a", [np.nan], [0.25, np.nan]), study(tmp_path / "b", [1.0], [0.5, 0.5])
+    assert main(["compare-findings", "toy", one, two]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "| 0.25 (n = 1) |" in lines[2]
+    assert "| none (n = 0) | 1 (n = 1) |  |" in lines[3]
+
+
+def test_a_run_without_findings_is_one_line(tmp_path, capsys):
+    assert main(["compare-findings", "toy", study(tmp_path / "a", [1.0], [1.0]), str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"memorization: {tmp_path}/results/tables/toy_findings.parquet: no such file\n"

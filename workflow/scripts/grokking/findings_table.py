@@ -1,0 +1,13 @@
+"""Rule grokking_findings_table: the numbers that the family's page quotes."""
+
+from memorization.files import read_arrays, read_table
+from memorization.findings import write_findings
+from memorization.grokking.findings import findings_table
+from memorization.job import job
+
+with job(snakemake) as this:
+    inputs = dict(this.input.items())
+    trajectories = [read_arrays(path) for path in inputs.pop("trajectories")]
+    tables = {name: read_table(path) for name, path in inputs.items()}
+    table = findings_table(**tables, trajectories=trajectories, **this.settings("settings"))
+    write_findings(table, this.output, this.made_by)
