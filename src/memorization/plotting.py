@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
@@ -57,20 +58,42 @@ def legend_height(handles: list[Artist], columns: int) -> float:
     return 0.3 + 0.2 * -(-len(handles) // columns)
 
 
+def log_bins(values: pd.Series, per_decade: int) -> pd.Series:
+    """The middle of the bin in which each of some positive values lies, so many bins a decade."""
+    return 10 ** ((np.log10(values) * per_decade).round() / per_decade)
+
+
 def of_all_seeds(table: pd.DataFrame, x: str) -> pd.DataFrame:
     """The rows at whose ``x`` every seed has one, so that a mean over seeds does not jump where some have ended."""
     return table[table.groupby(x)["seed"].transform("size") == table["seed"].nunique()]
 
 
 def over_seeds_lines(
-    ax: Axes, table: pd.DataFrame, x: str, y: str, color, label=None, linestyle="-", of_all: bool = False
+    ax: Axes,
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    color,
+    label=None,
+    linestyle="-",
+    of_all: bool = False,
+    band: bool = True,
 ) -> None:
     """A thin line a seed, a thick one for their mean (``of_all`` seeds alone), a band for their range."""
     for _, seed in table.groupby("seed"):
-        ax.plot(seed[x], seed[y], color=color, alpha=0.35, linewidth=0.6, linestyle=linestyle)
+        ax.plot(seed[x], seed[y], color=color, alpha=0.35, linewidth=0.6)
     seeds = (of_all_seeds(table, x) if of_all else table).groupby(x)[y].agg(["mean", "min", "max"])
     ax.plot(seeds.index, seeds["mean"], color=color, linewidth=1.6, linestyle=linestyle, label=label)
-    ax.fill_between(seeds.index, seeds["min"], seeds["max"], color=color, alpha=0.15, linewidth=0)
+    if band:
+        ax.fill_between(seeds.index, seeds["min"], seeds["max"], color=color, alpha=0.15, linewidth=0)
+
+
+def over_seeds_points(ax: Axes, table: pd.DataFrame, x: str, y: str, color) -> None:
+    """An open circle a seed, a short bar for their mean, a vertical line for their range."""
+    ax.scatter(table[x], table[y], s=9, facecolors="none", edgecolors=[color], linewidths=0.6, zorder=3)
+    seeds = table.groupby(x)[y].agg(["mean", "min", "max"])
+    ax.vlines(seeds.index, seeds["min"], seeds["max"], color=color, linewidth=0.8)
+    ax.plot(seeds.index, seeds["mean"], color=color, linestyle="", marker="_", markersize=6, markeredgewidth=1.8)
 
 
 def save(figure: Figure, paths: Mapping[str, str], plotting: dict, made_by: dict) -> None:

@@ -83,3 +83,4 @@ def test_attention_is_that_of_the_first_seed_at_its_end():
     figures = {figure.name: figure for figure in AssociativeMemory(section).figures}
     (checkpoint,) = figures["attention"].inputs()["checkpoint"].wildcards
     assert checkpoint == {"condition": "heads_16", "seed": 5, "step": 2500}
+    assert figures["attention"].settings()["run"] == "heads_16, seed 5"

@@ -65,6 +65,15 @@ def test_exposures_are_averaged_in_bins_of_each_seed():
     assert line.get_ydata().tolist() == pytest.approx([0.61, 0.66, 0.71])
 
 
+def test_a_sequence_counts_once_in_a_bin_however_often_it_is_recorded():
+    table = records(ranks=(0, 1))
+    often = table[(table["item"] == "set0/rank0") & (table["exposures"] == 10)]
+    table = pd.concat([table, *[often] * 5])
+    table.loc[table["item"] == "set0/rank0", "recall"] += 0.2
+    line = means(comparison_figure(table, CONDITIONS, PLOTTING).axes[0])["one: small"]
+    assert line.get_ydata().tolist() == pytest.approx([0.61, 0.66, 0.71])
+
+
 def test_a_small_set_has_the_panels_that_it_fills():
     figure = comparison_figure(records(ranks=(0, 50)), CONDITIONS, PLOTTING)
     assert [ax.get_title() for ax in figure.axes] == ["ranks 0–9", "ranks 10–99", "", ""]

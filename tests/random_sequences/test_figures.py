@@ -2,10 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from sections import complete
 
 from memorization.plotting import save, style
-from memorization.random_sequences.figures import LN2, curves_figure, switch_figure
+from memorization.random_sequences.figures import LN2, _looks, curves_figure, one_end, switch_figure
 
 OPEN = [None, None]
 CURVES = complete()["style"] | {"palette": "viridis", "exposures": OPEN, "loss": OPEN, "suffix_loss": [1e-4, 3.0]}
@@ -34,7 +35,7 @@ def table():
         "suffix_accuracy",
     ]
     table = pd.DataFrame(rows, columns=columns)
-    return table.assign(floor=-np.log(p[table["rank"]]) / 8, ceiling=0.9, length=8)
+    return table.assign(floor=-np.log(p[table["rank"]]) / 8, ceiling=0.9, length=8, set=0, switch_start_step=0)
 
 
 @pytest.mark.parametrize("measure", ["loss", "accuracy"])
@@ -70,6 +71,38 @@ def test_curves_follow_the_chosen_ranks_over_the_steps(table):
     mean = next(line for line in ax.lines if line.get_linewidth() == 1.6)
     assert mean.get_xdata().tolist() == [2, 20, 200]
     assert mean.get_ydata().tolist() == pytest.approx([LN2 / 2, LN2 / 11, LN2 / 101])
+
+
+def test_records_with_as_many_exposures_are_one_point_and_the_mean_is_over_all_seeds(table):
+    again = table[table["step"] == 1].assign(step=2, loss=0.2)
+    missing = (table["seed"] == 1) & (table["step"] == 1)  # the second seed begins later: its first bin is that of both
+    ax = curves_figure(pd.concat([table[~missing], again]), "loss", ["a"], [1], CURVES).axes[0]
+    first, second = (line for line in ax.lines if line.get_linewidth() == 0.6)
+    assert first.get_xdata().tolist() == second.get_xdata().tolist() == [2, 20, 200]
+    assert first.get_ydata().tolist() == pytest.approx([(LN2 / 2 + 0.2) / 2, LN2 / 11, LN2 / 101])
+    assert second.get_ydata().tolist() == pytest.approx([0.2, LN2 / 11, LN2 / 101])
+
+
+def test_the_end_is_the_median_over_the_last_tenth(table):
+    late = pd.concat(
+        [table[table["step"] == 100].assign(step=step, loss=loss) for step, loss in ((95, 0.3), (98, 0.1))]
+    )
+    ax = curves_figure(pd.concat([table, late]), "loss", ["a"], [0], CURVES).axes[2]
+    assert {round(y, 9) for points in ax.collections for _, y in points.get_offsets()} == {0.1}
+
+
+def test_the_floor_is_black_as_in_the_legend(table):
+    figure = curves_figure(table, "loss", ["a"], [0, 1, 2], CURVES)
+    floors = [line for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert [to_hex(line.get_color()) for line in floors] == ["#000000"] * 3
+    assert [line.get_ydata()[0] for line in floors] == pytest.approx(table["floor"].unique().tolist())
+
+
+def test_many_ranks_are_told_apart_by_colour_and_line():
+    looks = _looks(list(range(10)), CURVES)
+    assert len({(to_hex(look["color"]), str(look["linestyle"]), look["marker"]) for look in looks.values()}) == 10
+    assert len({to_hex(look["color"]) for look in looks.values()}) == 5
+    assert {look["linestyle"] for look in _looks(list(range(7)), CURVES).values()} == {"-"}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +149,14 @@ def totals():
                 for seed in range(3) for each in range(number + 1) for step in steps
             ]  # fmt: skip
     table = pd.DataFrame(rows, columns=["condition", "seed", "set", "step", "suffix_accuracy"])
-    return table.assign(suffix_loss=table["suffix_accuracy"] / 2)
+    return table.assign(suffix_loss=table["suffix_accuracy"] / 2, switch_start_step=0)
+
+
+def test_the_last_tenth_of_a_training_is_one_row_of_medians():
+    rows = [(900, 0.5), (1899, 0.6), (1901, 0.7), (1950, 0.1), (2000, 0.9)]  # of a training from step 1000 on
+    table = pd.DataFrame(rows, columns=["step", "loss"])
+    table = table.assign(condition="a", seed=0, set=1, switch_start_step=1000)
+    assert one_end(table, ["loss"])[["step", "loss"]].to_numpy().tolist() == [[900, 0.5], [1899, 0.6], [2000, 0.7]]
 
 
 def test_a_switch_is_drawn_from_its_last_on_with_the_first_set_for_comparison():
@@ -141,4 +181,7 @@ def test_a_switch_is_drawn_from_its_last_on_with_the_first_set_for_comparison():
     marked = [any(np.allclose(line.get_xdata(), 7) for line in ax.lines) for ax in figure.axes]
     assert marked == [True, False, True, False]
     labels = {text.get_text() for text in figure.legends[0].texts}
+    colours = [to_hex(handle.get_color()) for handle in figure.legends[0].legend_handles[:3]]
+    assert len(set(colours)) == 3
+    assert len(figure.axes[0].collections) == 2  # the first set, drawn for comparison, has no band
     assert labels >= {"new set", "set before it", "sets before that", "chance", "Bayes floor", "eviction"}

@@ -118,7 +118,9 @@ def test_figures_are_drawn_from_the_evaluations_alone(draw, evaluations, rule, k
 def test_attention_maps_are_drawn_from_a_checkpoint_alone(draw, given):
     state = {"model.attention_logits": torch.zeros(12, 2, 12), "model.memory_logits": torch.zeros(2, 12)}
     inputs = given(CHECKPOINT.format("heads_2", 40), state)
-    assert "A(n), n = 4" in draw("associative_memory_attention_figure", "associative_memory_attention", inputs)
+    svg = draw("associative_memory_attention_figure", "associative_memory_attention", inputs)
+    assert "A(n), n = 4" in svg
+    assert "heads_2, seed 0" in svg
 
 
 def test_findings_are_made_of_the_pooled_tables_alone(run_rule, evaluations, given):

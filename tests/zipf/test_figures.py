@@ -15,7 +15,8 @@ def runs():
         (condition, seed, step, 0.7 / (1 + step) + 0.2, 0.2, 0.5 + seed * 0.1)
         for condition in ("a", "b", "c") for seed in range(3) for step in (0, 10, 100)
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["condition", "seed", "step", "weighted_loss", "floor", "suffix_accuracy"])
+    table = pd.DataFrame(rows, columns=["condition", "seed", "step", "weighted_loss", "floor", "suffix_accuracy"])
+    return table.assign(set=0, switch_start_step=0)
 
 
 def test_comparison_shows_each_condition_its_floor_and_chance(runs):
@@ -46,21 +47,45 @@ def test_conditions_of_one_panel_have_colours_of_their_own(runs):
         assert colours[0] == to_hex("black")
 
 
-def test_swaps_are_drawn_by_what_is_put_back_for_the_set_before_and_after_the_switch():
-    swaps = ("none", "mlp", "mlp_head", "attention", "all")
+SWAPS = ("none", "attention", "mlp", "mlp_head", "all")
+
+
+def swapped(conditions, before=0.0):
+    """Accuracies that tell swap, set and seed; the models from before the switch differ by ``before`` a condition."""
     rows = [
-        (condition, seed, swap, number, swaps.index(swap) / 10 + number / 100)
-        for condition in ("a", "b") for seed in range(3) for swap in swaps for number in (0, 1, 2)
+        (condition, seed, swap, number, place / 10 + number / 100 + seed / 1000, before * i * (swap == "all"))
+        for i, condition in enumerate(conditions) for seed in range(3)
+        for place, swap in enumerate(SWAPS) for number in (0, 1, 2)
     ]  # fmt: skip
-    table = pd.DataFrame(rows, columns=["condition", "seed", "swap", "set", "suffix_accuracy"])
-    figure = swap_figure(table.assign(suffix_loss=1.0), ["a", "b"], SWAP)
+    return pd.DataFrame(rows, columns=["condition", "seed", "swap", "set", "suffix_accuracy", "suffix_loss"])
+
+
+def bars(ax):
+    """The means by place, from left to right."""
+    lines = [line for line in ax.lines if line.get_marker() == "_"]
+    points = [(x, y, to_hex(line.get_color())) for line in lines for x, y in line.get_xydata()]
+    return sorted(points)
+
+
+def test_swaps_are_drawn_by_what_is_put_back_for_the_set_before_and_after_the_switch():
+    figure = swap_figure(swapped("ab", before=0.1), ["a", "b"], SWAP)
     assert [ax.get_title() for ax in figure.axes[:2]] == ["set before the switch", "set after it"]
     shown = [text.get_text() for text in figure.axes[2].get_xticklabels()]
     assert shown == ["nothing", "attention", "MLP", "MLP\nand head", "all"]
-    order = [swaps.index(swap) / 10 for swap in ("none", "attention", "mlp", "mlp_head", "all")]
     for ax, number in zip(figure.axes[:2], (1, 2), strict=True):  # of sets 0, 1, 2
-        for line, _, _ in ax.containers:
-            points = sorted(zip(line.get_xdata(), line.get_ydata(), strict=True))
-            assert [y for _, y in points] == pytest.approx([value + number / 100 for value in order])
+        assert [round(x) for x, *_ in bars(ax)] == sorted([0, 1, 2, 3, 4] * 2)
+        means = [swap / 10 + number / 100 + 0.001 for swap in (0, 1, 2, 3, 4) for _ in "ab"]
+        assert [y for _, y, _ in bars(ax)] == pytest.approx(means)
+        circles = sorted(y for points in ax.collections[::2] for _, y in points.get_offsets())
+        assert len(circles) == 30
     labels = [text.get_text() for text in figure.legends[0].texts]
     assert labels == ["a", "b", "chance", "Bayes floor"]
+
+
+def test_a_model_that_conditions_go_on_from_is_drawn_once():
+    figure = swap_figure(swapped("ab"), ["a", "b"], SWAP)
+    for ax in figure.axes:
+        *others, (x, _, colour) = bars(ax)
+        assert (len(others), round(x, 9), colour) == (8, 4, "#000000")
+    labels = [text.get_text() for text in figure.legends[0].texts]
+    assert labels == ["a", "b", "the same in several conditions", "chance", "Bayes floor"]

@@ -51,7 +51,7 @@ class AssociativeMemory(SequenceFamily):
 
     @property
     def figures(self) -> list[Figure]:
-        heads, etas, attention = self.section["heads"], self.section["etas"], self.section["attention"]
+        heads, etas = self.section["heads"], self.section["etas"]
         return [
             *super().figures,
             Figure(
@@ -59,7 +59,7 @@ class AssociativeMemory(SequenceFamily):
                 lambda: {"runs": self.runs("summary", sorted({*heads, *etas}))},
                 lambda: {"heads": heads, "etas": etas},
             ),
-            Figure("attention", self._attention_inputs, lambda: {"bits": attention["bits"]}, environment="pipeline"),
+            Figure("attention", self._attention_inputs, self._attention_settings, environment="pipeline"),
         ]
 
     def parameters(self, name: str) -> int:
@@ -106,6 +106,10 @@ class AssociativeMemory(SequenceFamily):
         shown = self.section["attention"]["condition"]
         end = {"condition": shown, "seed": self.seeds(shown)[0], "step": self.condition(shown)["steps"]}
         return {"checkpoint": Files("checkpoint", [end])}
+
+    def _attention_settings(self) -> dict:
+        shown = self.section["attention"]["condition"]
+        return {"bits": self.section["attention"]["bits"], "run": f"{shown}, seed {self.seeds(shown)[0]}"}
 
     def _check_axis(self, key: str, x: str) -> None:
         """That the conditions of a figure's column are memories on one data set, each with another ``x``."""

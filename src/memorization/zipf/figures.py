@@ -7,16 +7,26 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from memorization.plotting import CHANCE, FLOOR, grid, over_seeds_lines, style
+from memorization.plotting import (
+    CHANCE,
+    FLOOR,
+    grid,
+    legend_columns,
+    legend_height,
+    over_seeds_lines,
+    over_seeds_points,
+    style,
+)
+from memorization.random_sequences.figures import one_end
 from memorization.random_sequences.measures import LN2
-from memorization.statistics import over_seeds
 
 
 def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: dict) -> Figure:
     """How conditions differ: the p-weighted loss and the suffix accuracy of all sequences against steps.
 
-    Thin lines are seeds, thick lines their mean, bands their range; the condition that stands in
-    most comparisons, if in several, is black. Floors that differ in a panel have their conditions' colours.
+    Thin lines are seeds, thick lines their mean, bands their range; the last point is the median over the last tenth of
+    training. The condition that stands in most comparisons, if in several, is black. Floors that differ in a panel
+    have their conditions' colours.
 
     Parameters
     ----------
@@ -25,6 +35,8 @@ def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: di
     plotting : the configuration's ``style`` and ``zipf_comparison``
     """
     stands = Counter(name for each in comparisons for name in each["conditions"])
+    values = ["weighted_loss", "suffix_accuracy"]
+    table = one_end(table[table["step"] > 0], [*values, "floor"])
     baseline = [name for name, count in stands.most_common(1) if count > 1]
     with style(plotting):
         figure = grid(2, len(comparisons), plotting)
@@ -34,9 +46,9 @@ def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: di
             several = table.loc[table["condition"].isin(comparison["conditions"]), "floor"].nunique() > 1
             for name in comparison["conditions"]:
                 colour = "black" if name in baseline else next(colours)
-                part = table[(table["condition"] == name) & (table["step"] > 0)]
+                part = table[table["condition"] == name]
                 column[0].axhline(part["floor"].iloc[0], **FLOOR | ({"color": colour} if several else {}))
-                for ax, value in zip(column, ("weighted_loss", "suffix_accuracy"), strict=True):
+                for ax, value in zip(column, values, strict=True):
                     over_seeds_lines(ax, part, "step", value, colour, label=name)
             column[0].axhline(LN2, **CHANCE)
             column[1].axhline(0.5, **CHANCE)
@@ -55,8 +67,8 @@ def comparison_figure(table: pd.DataFrame, comparisons: list[dict], plotting: di
 def swap_figure(table: pd.DataFrame, conditions: list[str], plotting: dict) -> Figure:
     """What the sequences from before the last switch and those after it lose or regain when parts are put back.
 
-    Points are means over seeds with 95% t intervals, small points seeds; the left group is the trained model, the right
-    one the model from before the switch.
+    Circles are seeds, bars their mean, lines their range; the left group is the trained model, the right one the model
+    from before the switch, which is drawn once for the conditions that go on from the same one.
 
     Parameters
     ----------
@@ -67,24 +79,30 @@ def swap_figure(table: pd.DataFrame, conditions: list[str], plotting: dict) -> F
     swaps = {"none": "nothing", "attention": "attention", "mlp": "MLP", "mlp_head": "MLP\nand head", "all": "all"}
     rows = [("suffix_accuracy", "accuracy, suffix", 0.5), ("suffix_loss", "loss, suffix\n(nats per bit)", LN2)]
     last = table.groupby("condition")["set"].transform("max") - table["set"]
-    by = ["condition", "seed", "swap"]
+    values = [value for value, *_ in rows]
+    means = table.groupby(["condition", "seed", "swap", last.rename("age")], as_index=False)[values].mean()
+    before = _before(means)
     with style(plotting):
-        figure = grid(2, 2, plotting, legend_height=0.3 + 0.2 * -(-(len(conditions) + 2) // 3))
+        colours = dict(zip(conditions, sns.color_palette(plotting["palette"], len(conditions)), strict=True))
+        handles = [Line2D([], [], color=colour, linewidth=1.8, label=name) for name, colour in colours.items()]
+        if any(len(names) > 1 for names in before):
+            handles += [Line2D([], [], color="black", linewidth=1.8, label="the same in several conditions")]
+        handles += [Line2D([], [], **CHANCE, label="chance"), Line2D([], [], **FLOOR, label="Bayes floor")]
+        columns = legend_columns(handles, plotting, 2)
+        figure = grid(2, 2, plotting, legend_height(handles, columns))
         axes = figure.subplots(2, 2, sharex=True, sharey="row")
-        palette = dict(zip(conditions, sns.color_palette(plotting["palette"], len(conditions)), strict=True))
         for column, (age, title) in zip(axes.T, ((1, "set before the switch"), (0, "set after it")), strict=True):
-            means = table[last == age].groupby(by, as_index=False)[["suffix_accuracy", "suffix_loss"]].mean()
             for ax, (value, _, chance) in zip(column, rows, strict=True):
-                for i, condition in enumerate(conditions):
-                    part = means[means["condition"] == condition]
-                    offset = (i - (len(conditions) - 1) / 2) * 0.8 / len(conditions)
-                    x = part["swap"].map(list(swaps).index) + offset
-                    ax.scatter(x, part[value], color=palette[condition], s=6, alpha=0.5, linewidths=0)
-                    mean = over_seeds(part, ["swap"], value)
-                    x = mean["swap"].map(list(swaps).index) + offset
-                    error = [mean["mean"] - mean["low"], mean["high"] - mean["mean"]]
-                    style_of = {"color": palette[condition], "markersize": 4, "elinewidth": 0.8}
-                    ax.errorbar(x, mean["mean"], error, fmt="o", label=condition, **style_of)
+                for number, swap in enumerate(swaps):
+                    part = means[(means["swap"] == swap) & (means["age"] == age)]
+                    drawn = before if swap == "all" else [[name] for name in conditions]
+                    for names in drawn:
+                        places = [
+                            number + (conditions.index(name) + 0.5) / len(conditions) * 0.84 - 0.42 for name in names
+                        ]
+                        points = part[part["condition"] == names[0]].assign(x=sum(places) / len(places))
+                        colour = colours[names[0]] if len(names) == 1 else "black"
+                        over_seeds_points(ax, points, "x", value, colour)
                 ax.axhline(chance, **CHANCE)
                 if value == "suffix_loss":
                     ax.axhline(0, **FLOOR)
@@ -95,10 +113,15 @@ def swap_figure(table: pd.DataFrame, conditions: list[str], plotting: dict) -> F
             column[1].set_xlabel("put back to before the switch")
         for ax, (_, label, _) in zip(axes[:, 0], rows, strict=True):
             ax.set_ylabel(label)
-        axes[0, 0].set_ylim(0.35, 1.03)
+        axes[0, 0].set_xlim(-0.5, len(swaps) - 0.5)
+        axes[0, 0].set_ylim(None, 1.03)
         axes[1, 0].set_ylim(*plotting["suffix_loss"])
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        handles += [Line2D([], [], **CHANCE), Line2D([], [], **FLOOR)]
-        labels += ["chance", "Bayes floor"]
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
+
+
+def _before(means: pd.DataFrame) -> list[list[str]]:
+    """The conditions by the model from before their switch: where it is the same, so are its losses in every seed."""
+    rows = means[means["swap"] == "all"].sort_values(["seed", "age"])
+    losses = rows.groupby("condition")["suffix_loss"].agg(lambda each: tuple(each.round(6)))
+    return [sorted(names) for names in losses.groupby(losses).groups.values()]
