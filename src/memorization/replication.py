@@ -20,7 +20,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         description="Print each finding of FAMILY in two runs of the study, such as the default run and one with "
         "other seeds. Of a difference it says in how many of the two its interval excludes 0 on the first run's side.",
     )
-    parser.add_argument("family", metavar="FAMILY", help="such as zipf")
+    parser.add_argument("family", metavar="FAMILY", help="whose findings")
     parser.add_argument("folders", metavar="DIR", type=Path, nargs=2, help="two folders that hold results/")
     parser.set_defaults(run=lambda options: print("\n".join(compared(options.family, *options.folders))))
 

@@ -115,7 +115,7 @@ def test_every_rule_of_the_stages_has_a_job_in_the_smoke_study_and_every_script_
 
 def test_path_patterns_stand_in_the_rules_alone():
     for path in (ROOT / "src").rglob("*.py"):
-        if path.name not in ("commands.py", "audit.py"):  # what is done with results by hand
+        if path.name not in ("commands.py", "audit.py", "replication.py"):  # what is done with results by hand
             assert not re.search(r'"results/[^"]*\{', path.read_text()), path
 
 
