@@ -1,7 +1,7 @@
 """What the family found, in numbers."""
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -168,22 +168,25 @@ def choices(
     embedding: Mapping,
     dmd: Mapping,
 ) -> None:
-    """What the choice of probe, centring and method does to the ratio of distances and to its p."""
+    """What another probe, centring or method, one at a time, does to the ratio of distances and to its p."""
     labels = [name for name, _ in runs]
     first, last = dmd["window"]
     if len(set(labels)) < 2 or len(set(labels)) == len(labels):
         return
-    for split in ("val", "train"):
-        embedded = [embed(trajectory, {**embedding, "probe_split": split}) for trajectory in trajectories]
-        windows = [snapshots[(steps >= first) & (steps <= last)] for steps, _, snapshots in embedded]
-        for mode, method in product(CENTRINGS, METHODS):
-            series = [center(window, mode) for window in windows]
-            spectra = [dmd_eigenvalues(each, dmd["n_delays"], dmd["k_mode"], method) for each in series]
-            matrix = np.array([[spectral_distance(a, b) for b in spectra] for a in spectra])
-            test = label_permutation_test(matrix, labels, generator("grokking", "choices", split, mode, method))
-            choice = f"{split} probe, {mode}, {method}"
-            findings.add_value("distance across conditions over that within", choice, test["ratio"], len(runs), "ratio")
-            findings.add_value("labels permuted over all runs, p", choice, test["p"], len(runs), "p")
+    chosen = (embedding["probe_split"], dmd["center_mode"], dmd["method"])
+    alternatives = [("val", "train"), CENTRINGS, METHODS]
+    choices = [chosen[:n] + (other,) + chosen[n + 1 :] for n, others in enumerate(alternatives) for other in others]
+    for split, mode, method in dict.fromkeys([chosen, *choices]):
+        spectra = []
+        for trajectory in trajectories:
+            steps, _, snapshots = embed(trajectory, {**embedding, "probe_split": split})
+            window = center(snapshots[(steps >= first) & (steps <= last)], mode)
+            spectra.append(dmd_eigenvalues(window, dmd["n_delays"], dmd["k_mode"], method))
+        matrix = np.array([[spectral_distance(a, b) for b in spectra] for a in spectra])
+        test = label_permutation_test(matrix, labels, generator("grokking", "choices", split, mode, method))
+        choice = f"{split} probe, {mode}, {method}"
+        findings.add_value("distance across conditions over that within", choice, test["ratio"], len(runs), "ratio")
+        findings.add_value("labels permuted over all runs, p", choice, test["p"], len(runs), "p")
 
 
 def residual_findings(
