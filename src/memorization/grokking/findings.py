@@ -175,7 +175,7 @@ def choices(
         return
     chosen = (embedding["probe_split"], dmd["center_mode"], dmd["method"])
     alternatives = [("val", "train"), CENTRINGS, METHODS]
-    choices = [chosen[:n] + (other,) + chosen[n + 1 :] for n, others in enumerate(alternatives) for other in others]
+    choices = [(*chosen[:n], other, *chosen[n + 1 :]) for n, others in enumerate(alternatives) for other in others]
     for split, mode, method in dict.fromkeys([chosen, *choices]):
         spectra = []
         for trajectory in trajectories:
