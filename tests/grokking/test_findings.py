@@ -161,7 +161,13 @@ def test_residuals_are_highest_near_before_or_after_the_crossing():
     steps = np.arange(0, 1000, 100)
     residuals = pd.DataFrame(
         [
-            {"condition": name, "seed": seed, "step": step, "residual": 0.9 if step == 600 else step / 10_000}
+            {
+                "condition": name,
+                "seed": seed,
+                "step": step,
+                "residual": (size := 0.9 if step == 600 else step / 10_000),
+                "unexplained": 2 * size,
+            }
             for name in ("slow", "fast")
             for seed in (0, 1)
             for step in steps
@@ -174,6 +180,7 @@ def test_residuals_are_highest_near_before_or_after_the_crossing():
     near = table.loc[("residual, highest within 200 steps of the crossing", "fast"), "seeds"]
     assert near == "0:0.05 1:0.9"  # crossings at 300 and 500
     assert table.loc[("residual, highest near the crossing less highest after it", "fast"), "seeds"] == "0:-0.85 1:0.81"
+    assert table.loc[("unexplained, highest", "slow"), ["value", "unit"]].tolist() == [1.8, "the reading's"]
 
 
 def test_perturbed_runs_are_later_or_sooner():

@@ -1,7 +1,7 @@
 """What the family found, in numbers."""
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from memorization.provenance import generator
 
 NEAR = 200  # steps on either side of a crossing that are called near it
 SMALL = 0.05  # a p that counts as small
+RESIDUALS = {"residual": "share of the norm", "unexplained": "the reading's"}
 ACCURACY, RUNS = "share of equations", "share of runs"
 
 
@@ -192,24 +193,24 @@ def choices(
 def residual_findings(
     findings: Findings, residuals: pd.DataFrame, transitions: pd.DataFrame, conditions: Sequence[str]
 ) -> None:
-    """Where the sliding residual is highest: near the crossing, before it or after it."""
+    """Where the sliding residual is highest, in both of its units: near the crossing, before it or after it."""
     crossing = transitions.set_index(["condition", "seed"])["generalized_step"]
-    for name in conditions:
+    for (value, unit), name in product(RESIDUALS.items(), conditions):
+        own = residuals[residuals["condition"] == name]
         parts: dict[str, dict[int, float]] = {"near": {}, "before": {}, "after": {}}
-        for seed, course in residuals[residuals["condition"] == name].groupby("seed"):
+        for seed, course in own.groupby("seed"):
             away = course["step"] - crossing[name, seed]
             for part, rows in (("near", away.abs() <= NEAR), ("before", away < -NEAR), ("after", away > NEAR)):
-                parts[part][seed] = course.loc[rows, "residual"].max()
-        if pd.DataFrame(parts)["near"].isna().all():
-            highest = residuals[residuals["condition"] == name].groupby("seed")["residual"].max()
-            findings.add("residual, highest", name, highest, "share of the norm")
-            continue
+                parts[part][seed] = course.loc[rows, value].max()
         table = pd.DataFrame(parts)
+        if table["near"].isna().all():
+            findings.add(f"{value}, highest", name, own.groupby("seed")[value].max(), unit)
+            continue
         for part, label in (("near", f"within {NEAR} steps of"), ("before", "before"), ("after", "after")):
-            findings.add(f"residual, highest {label} the crossing", name, table[part], "share of the norm")
+            findings.add(f"{value}, highest {label} the crossing", name, table[part], unit)
         for part in ("before", "after"):
-            finding = f"residual, highest near the crossing less highest {part} it"
-            findings.add(finding, name, table["near"] - table[part], "share of the norm")
+            finding = f"{value}, highest near the crossing less highest {part} it"
+            findings.add(finding, name, table["near"] - table[part], unit)
 
 
 def perturbation_findings(findings: Findings, table: pd.DataFrame) -> None:
