@@ -1,0 +1,117 @@
+"""Figures of the family: bits against sequences, against parameters, against steps."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from memorization.capacity.findings import ALLEN_ZHU, MORRIS, at_end
+from memorization.plotting import CHANCE, FLOOR, grid, over_seeds_lines, style
+
+LITERATURE = {ALLEN_ZHU: CHANCE, MORRIS: CHANCE | {"linestyle": "-."}}
+COUNTS = FuncFormatter(lambda value, _: f"{value:,.0f}")
+
+
+def sequences_figure(table: pd.DataFrame, plotting: dict) -> Figure:
+    """Bits memorized at the end against the number of sequences, one model.
+
+    Parameters
+    ----------
+    table : rows of ``capacity_bits``
+    plotting : the configuration's ``style`` and ``capacity_sequences``
+    """
+    ends = _ends(table)
+    with style(plotting):
+        figure = grid(1, 1, plotting)
+        ax = figure.subplots()
+        colour = sns.color_palette(plotting["palette"])[0]
+        _points(ax, ends, "count", colour)
+        held = ends.drop_duplicates("count").sort_values("count")
+        ax.plot(held["count"], held["to_hold"], **FLOOR, label="all that there is to hold")
+        for per_parameter, line in LITERATURE.items():
+            ax.axhline(
+                per_parameter * held["parameters"].iloc[0], **line, label=f"{per_parameter:g} bits per parameter"
+            )
+        ax.set(xscale="log", yscale="log", xlabel="sequences, K", ylabel="bits memorized at the end")
+        _ticks(ax, held["count"], ends["bits"])
+        ax.set_ylim(*plotting["bits"])
+        ax.legend(loc="lower right")
+    return figure
+
+
+def parameters_figure(table: pd.DataFrame, plotting: dict) -> Figure:
+    """Bits memorized at the end against the number of parameters, of sequences that are more than a model holds.
+
+    Parameters
+    ----------
+    table : rows of ``capacity_bits``
+    plotting : the configuration's ``style`` and ``capacity_parameters``
+    """
+    ends = _ends(table)
+    with style(plotting):
+        figure = grid(1, 1, plotting)
+        ax = figure.subplots()
+        _points(ax, ends, "parameters", sns.color_palette(plotting["palette"])[0])
+        sizes = np.array(sorted(ends["parameters"].unique()))
+        for per_parameter, line in LITERATURE.items():
+            ax.plot(sizes, per_parameter * sizes, **line, label=f"{per_parameter:g} bits per parameter")
+        ax.set(xscale="log", yscale="log", xlabel="parameters", ylabel="bits memorized at the end")
+        _ticks(ax, sizes, ends["bits"])
+        ax.set_ylim(*plotting["bits"])
+        ax.legend(loc="upper left")
+    return figure
+
+
+def training_figure(table: pd.DataFrame, comparisons: Sequence[Mapping], plotting: dict) -> Figure:
+    """Bits per parameter against steps, a panel a comparison, a line a condition.
+
+    Parameters
+    ----------
+    table : rows of ``capacity_bits``
+    comparisons : ``{name, conditions}`` of the panels
+    plotting : the configuration's ``style`` and ``capacity_training``
+    """
+    with style(plotting):
+        figure = grid(1, len(comparisons), plotting, legend_height=0.3)
+        axes = figure.subplots(1, len(comparisons), squeeze=False, sharey=True)[0]
+        for ax, comparison in zip(axes, comparisons, strict=True):
+            names = comparison["conditions"]
+            for name, colour in zip(names, sns.color_palette(plotting["palette"], len(names)), strict=True):
+                part = table[(table["condition"] == name) & (table["step"] > 0)]
+                over_seeds_lines(ax, part, "step", "bits_per_parameter", colour, label=name)
+            for per_parameter, line in LITERATURE.items():
+                ax.axhline(per_parameter, **line)
+            ax.set(xscale="log", xlabel="optimizer step", title=comparison["name"])
+            ax.set_xlim(*plotting["step"])
+            ax.legend(loc="upper left", handlelength=1.2)
+        axes[0].set_ylim(*plotting["bits_per_parameter"])
+        axes[0].set_ylabel("bits memorized\nper parameter")
+        marks = [Line2D([], [], **line, label=f"{value:g} bits per parameter") for value, line in LITERATURE.items()]
+        figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
+    return figure
+
+
+def _ends(table: pd.DataFrame) -> pd.DataFrame:
+    """Where each run ends, with the size of its data set."""
+    of = {name: at_end(rows).assign(count=rows["count"].iloc[0]) for name, rows in table.groupby("condition")}
+    return pd.concat(of, names=["condition"]).reset_index()
+
+
+def _points(ax: Axes, ends: pd.DataFrame, x: str, colour) -> None:
+    """A small point a seed, and a line with points through the means."""
+    ax.scatter(ends[x], ends["bits"], color=colour, s=8, alpha=0.5, linewidths=0)
+    over_seeds_lines(ax, ends.sort_values(x), x, "bits", colour, label="bits memorized")
+    means = ends.groupby(x)["bits"].mean()
+    ax.scatter(means.index, means, color=colour, s=22, zorder=3)
+
+
+def _ticks(ax: Axes, x: Sequence[float], y: pd.Series) -> None:
+    """Ticks at what there is along the axis of logarithms, and at powers of 2 times 1,000 up the other."""
+    ax.xaxis.set(major_locator=FixedLocator(sorted(set(x))), minor_locator=NullLocator(), major_formatter=COUNTS)
+    powers = 2.0 ** np.arange(np.floor(np.log2(y.min())), np.ceil(np.log2(y.max())) + 3)
+    ax.yaxis.set(major_locator=FixedLocator(powers), minor_locator=NullLocator(), major_formatter=COUNTS)
