@@ -21,7 +21,7 @@ rule capacity_sequences:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         dataset=lambda wildcards: canonical(CAPACITY.datasets[wildcards.dataset]),

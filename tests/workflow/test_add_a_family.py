@@ -36,7 +36,7 @@ def arguments(folder) -> list[str]:
 
 
 def changed(text: str, diff: str) -> str:
-    """A text in which lines are added behind the one line of a diff that is there already, and imports before others."""
+    """A text in which lines are added behind the line of a diff that is there already, and imports before others."""
     (before,) = [line[1:] for line in diff.splitlines() if line.startswith(" ")]
     lines = [line[1:] for line in diff.splitlines() if line.startswith("+")]
     imports = [line for line in lines if line.startswith("from ")]

@@ -4,7 +4,7 @@ Imported when the Snakefile is read: nothing here may import torch.
 """
 
 from memorization.capacity.data import batch_mb
-from memorization.configuration import ConfigurationError
+from memorization.configuration import ConfigurationError, named
 from memorization.family import Family, Figure, Table
 from memorization.models.shape import TRAINING, decoder_flops, decoder_parameters
 
@@ -40,18 +40,18 @@ class Capacity(Family):
         plain = decoder_parameters(data["alphabet"] + 1, data["alphabet"], data["length"], layers, width)
         return plain + layers * (2 * width + 1) * (model["d_ff"] - 4 * width)
 
+    def forward_flops(self, name: str) -> float:
+        """Floating-point operations of a forward pass on one sequence: those of matrix products."""
+        model, data = self.condition(name), self.dataset(name)
+        maps = 4 + 2 * model["d_ff"] / model["d_model"]  # qkv and output, feed-forward
+        return decoder_flops(data["alphabet"], data["length"], model["n_layers"], model["d_model"], maps)
+
     def training_size(self, name: str) -> dict[str, float]:
         """As ``Family.training_size``: a step is on all sequences, a recorded step a forward pass over them."""
-        condition, data, seeds = self.condition(name), self.dataset(name), len(self.seeds(name))
-        maps = 4 + 2 * condition["d_ff"] / condition["d_model"]
-        sizes = (data["alphabet"], data["length"], condition["n_layers"], condition["d_model"])
-        passes = data["count"] * (TRAINING * condition["steps"] + self.section["evaluation"]["n_records"])
-        return {
-            "jobs": seeds,
-            "parameters": self.parameters(name),
-            "steps": condition["steps"],
-            "flops": seeds * passes * decoder_flops(*sizes, maps),
-        }
+        seeds, steps = len(self.seeds(name)), self.condition(name)["steps"]
+        passes = self.dataset(name)["count"] * (TRAINING * steps + self.section["evaluation"]["n_records"])
+        flops = seeds * passes * self.forward_flops(name)
+        return {"jobs": seeds, "parameters": self.parameters(name), "steps": steps, "flops": flops}
 
     def check(self) -> None:
         for data in self.section["datasets"]:
@@ -70,7 +70,8 @@ class Capacity(Family):
         self._check_sequences()
 
     def _check_model(self, name: str) -> None:
-        where, condition, data = f"{self.name}.conditions[{name}]", self.condition(name), self.dataset(name)
+        where, condition = f"{self.name}.conditions[{name}]", self.condition(name)
+        data = named(self.section["datasets"], condition["dataset"], f"{where}.dataset")
         if condition["d_model"] % condition["n_heads"]:
             raise ConfigurationError(
                 f"{where}.d_model: {condition['d_model']} is not divisible by n_heads, {condition['n_heads']}"
@@ -79,8 +80,8 @@ class Capacity(Family):
         least = batch_mb(**sizes, **{key: condition[key] for key in ("n_layers", "d_model", "d_ff")})
         if condition["mem_mb"] < least:
             raise ConfigurationError(
-                f"{where}.mem_mb: {condition['mem_mb']}, but a batch of all {data['count']} sequences takes about {least}; "
-                f"allowed: {least} or more, or a smaller dataset"
+                f"{where}.mem_mb: {condition['mem_mb']}, but a batch of all {data['count']} sequences takes about "
+                f"{least}; allowed: {least} or more, or a smaller dataset"
             )
 
     def _check_sequences(self) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 TOKENS = 65_536  # of a full batch that are computed at once; the gradients of the parts are added
 CODES = 2**22  # so many sequences are numbered, and drawn as a permutation of their numbers
-BLOCK = 2**14  # sequences drawn at once of more
+BLOCK = 2**14  # sequences drawn at once where there are more, so that all sets draw alike
 LIBRARIES_MB = 400
 
 
@@ -31,7 +31,9 @@ def sample_sequences(count: int, length: int, alphabet: int, rng: np.random.Gene
         return (rng.permutation(different)[:count, None] // places % alphabet).astype(np.uint16)
     sequences = np.empty((0, length), np.uint16)
     while len(sequences) < count:
-        drawn = np.concatenate([sequences, rng.integers(0, alphabet, (BLOCK, length), np.uint16)])
+        blocks = range(-(-(count - len(sequences)) // BLOCK))
+        drawn = [rng.integers(0, alphabet, (BLOCK, length), np.uint16) for _ in blocks]
+        drawn = np.concatenate([sequences, *drawn])
         rows = np.ascontiguousarray(drawn).view(f"V{2 * length}")[:, 0]
         sequences = drawn[np.sort(np.unique(rows, return_index=True)[1])]
     return sequences[:count]

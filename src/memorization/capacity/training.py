@@ -69,13 +69,14 @@ class FullBatch:
     @torch.no_grad()
     def evaluate(self) -> tuple[np.ndarray, np.ndarray]:
         """Of each sequence its loss, (count,) float32 nats, and how many of its symbols are predicted right."""
-        losses, right = [], []
+        losses, right, at = np.empty(self.shape[0], np.float32), np.empty(self.shape[0], np.int64), 0
         for inputs, targets in self.parts:
+            rows, at = slice(at, at + len(targets)), at + len(targets)
             logits = self.model(inputs)
             loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-            losses.append(loss.view(targets.shape).sum(dim=1).cpu())
-            right.append((logits.argmax(dim=-1) == targets).sum(dim=1).cpu())
-        return torch.cat(losses).numpy(), torch.cat(right).numpy()
+            losses[rows] = loss.view(targets.shape).sum(dim=1).cpu()
+            right[rows] = (logits.argmax(dim=-1) == targets).sum(dim=1).cpu()
+        return losses, right
 
     def state(self) -> dict[str, Tensor]:
         return training_state(self.model, self.optimizer)
@@ -85,7 +86,7 @@ class FullBatch:
 
 
 def recorded_steps(steps: int, n_records: int, n_late: int) -> list[int]:
-    """Log-spaced steps from 0 to the last, and where each of ``n_late`` equal parts of the last tenth begins and ends."""
+    """Log-spaced steps from 0 to the last, and where ``n_late`` equal parts of the last tenth begin and end."""
     late = {steps - round(steps * LATE * part / n_late) for part in range(n_late + 1)}
     return sorted({*log_spaced_steps(steps, n_records), *late})
 
