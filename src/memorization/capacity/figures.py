@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from memorization.capacity.findings import ALLEN_ZHU, MORRIS, at_end
 from memorization.plotting import CHANCE, FLOOR, grid, over_seeds_lines, style
@@ -27,7 +27,7 @@ def sequences_figure(table: pd.DataFrame, plotting: dict) -> Figure:
     """
     ends = _ends(table)
     with style(plotting):
-        figure = grid(1, 1, plotting)
+        figure = grid(1, 1, plotting, legend_height=0.6)
         ax = figure.subplots()
         colour = sns.color_palette(plotting["palette"])[0]
         _points(ax, ends, "count", colour)
@@ -38,9 +38,7 @@ def sequences_figure(table: pd.DataFrame, plotting: dict) -> Figure:
                 per_parameter * held["parameters"].iloc[0], **line, label=f"{per_parameter:g} bits per parameter"
             )
         ax.set(xscale="log", yscale="log", xlabel="sequences, K", ylabel="bits memorized at the end")
-        _ticks(ax, held["count"], ends["bits"])
-        ax.set_ylim(*plotting["bits"])
-        ax.legend(loc="lower right")
+        _finish(figure, ax, held["count"], plotting)
     return figure
 
 
@@ -54,16 +52,14 @@ def parameters_figure(table: pd.DataFrame, plotting: dict) -> Figure:
     """
     ends = _ends(table)
     with style(plotting):
-        figure = grid(1, 1, plotting)
+        figure = grid(1, 1, plotting, legend_height=0.6)
         ax = figure.subplots()
         _points(ax, ends, "parameters", sns.color_palette(plotting["palette"])[0])
         sizes = np.array(sorted(ends["parameters"].unique()))
         for per_parameter, line in LITERATURE.items():
             ax.plot(sizes, per_parameter * sizes, **line, label=f"{per_parameter:g} bits per parameter")
         ax.set(xscale="log", yscale="log", xlabel="parameters", ylabel="bits memorized at the end")
-        _ticks(ax, sizes, ends["bits"])
-        ax.set_ylim(*plotting["bits"])
-        ax.legend(loc="upper left")
+        _finish(figure, ax, sizes, plotting)
     return figure
 
 
@@ -77,7 +73,7 @@ def training_figure(table: pd.DataFrame, comparisons: Sequence[Mapping], plottin
     plotting : the configuration's ``style`` and ``capacity_training``
     """
     with style(plotting):
-        figure = grid(1, len(comparisons), plotting, legend_height=0.3)
+        figure = grid(1, len(comparisons), plotting, legend_height=0.5)
         axes = figure.subplots(1, len(comparisons), squeeze=False, sharey=True)[0]
         for ax, comparison in zip(axes, comparisons, strict=True):
             names = comparison["conditions"]
@@ -92,7 +88,7 @@ def training_figure(table: pd.DataFrame, comparisons: Sequence[Mapping], plottin
         axes[0].set_ylim(*plotting["bits_per_parameter"])
         axes[0].set_ylabel("bits memorized\nper parameter")
         marks = [Line2D([], [], **line, label=f"{value:g} bits per parameter") for value, line in LITERATURE.items()]
-        figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
+        figure.legend(handles=marks, loc="outside lower center", ncols=min(len(marks), len(comparisons)))
     return figure
 
 
@@ -110,8 +106,9 @@ def _points(ax: Axes, ends: pd.DataFrame, x: str, colour) -> None:
     ax.scatter(means.index, means, color=colour, s=22, zorder=3)
 
 
-def _ticks(ax: Axes, x: Sequence[float], y: pd.Series) -> None:
-    """Ticks at what there is along the axis of logarithms, and at powers of 2 times 1,000 up the other."""
+def _finish(figure: Figure, ax: Axes, x: Sequence[float], plotting: dict) -> None:
+    """Ticks at what there is along the axis of logarithms and at powers of 2 up the other, limits, a legend below."""
+    ax.set_ylim(*plotting["bits"])
     ax.xaxis.set(major_locator=FixedLocator(sorted(set(x))), minor_locator=NullLocator(), major_formatter=COUNTS)
-    powers = 2.0 ** np.arange(np.floor(np.log2(y.min())), np.ceil(np.log2(y.max())) + 3)
-    ax.yaxis.set(major_locator=FixedLocator(powers), minor_locator=NullLocator(), major_formatter=COUNTS)
+    ax.yaxis.set(major_locator=LogLocator(base=2, numticks=20), minor_locator=NullLocator(), major_formatter=COUNTS)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)

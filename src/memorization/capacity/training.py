@@ -1,6 +1,5 @@
 """Training a decoder on all of its sequences at each step, recording how many bits it holds as it goes."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -46,7 +45,8 @@ class FullBatch:
         self.warmup = round(condition["warmup"] * self.steps)
         targets = torch.from_numpy(sequences.astype(np.int64)).to(device)
         inputs = F.pad(targets[:, :-1], (1, 0), value=alphabet)
-        self.shape, rows = sequences.shape, max(1, TOKENS // sequences.shape[1])
+        self.shape, self.n_symbols = sequences.shape, sequences.size
+        rows = max(1, TOKENS // sequences.shape[1])
         self.parts = list(zip(inputs.split(rows), targets.split(rows), strict=True))
 
     def step(self, n: int) -> Tensor:
@@ -58,9 +58,8 @@ class FullBatch:
         for inputs, targets in self.parts:
             with autocast(self.device, self.precision):
                 logits = self.model(inputs)
-            part = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="sum") / math.prod(
-                self.shape
-            )
+            nll = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="sum")
+            part = nll / self.n_symbols
             part.backward()
             loss += part.detach()
         self.optimizer.step()
