@@ -34,6 +34,7 @@ def test_bits_stand_against_sequences_below_all_that_there_is_to_hold(bits):
     one_model = bits.assign(parameters=100)
     (ax,) = sequences_figure(one_model, SEQUENCES).axes
     np.testing.assert_allclose(line(ax, "bits memorized").get_xydata(), [[8, 251], [16, 601]])
+    assert ax.get_xticks().tolist() == [8, 16]
     np.testing.assert_allclose(line(ax, "all that there is to hold").get_ydata(), 1000)
     np.testing.assert_allclose(line(ax, "2 bits per parameter").get_ydata(), 200)
     np.testing.assert_allclose(line(ax, "3.6 bits per parameter").get_ydata(), 360)
@@ -41,9 +42,14 @@ def test_bits_stand_against_sequences_below_all_that_there_is_to_hold(bits):
 
 
 def test_bits_stand_against_parameters_beside_lines_of_the_literature(bits):
-    (ax,) = parameters_figure(bits, PARAMETERS).axes
-    np.testing.assert_allclose(line(ax, "bits memorized").get_xydata(), [[100, 251], [200, 601]])
-    np.testing.assert_allclose(line(ax, "3.6 bits per parameter").get_xydata(), [[100, 360], [200, 720]])
+    (ax,) = parameters_figure(bits, ["small", "large"], PARAMETERS).axes
+    means = {each.get_label(): each.get_offsets().data.tolist() for each in ax.collections}
+    assert means["small"] == [[100, 251]]
+    assert means["large"] == [[200, 601]]
+    x, y = line(ax, "3.6 bits per parameter").get_xydata().T
+    np.testing.assert_allclose(y, 3.6 * x)
+    assert x[0] < 100
+    assert x[1] > 200
 
 
 def test_training_has_a_panel_a_comparison_and_a_line_a_condition(bits):

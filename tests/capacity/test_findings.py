@@ -40,7 +40,6 @@ def test_levels_are_of_each_condition(table):
     assert table.loc[("bits, at the end", "few"), "value"] == 204
     assert table.loc[("share of all that there is to hold, at the end", "few"), "value"] == pytest.approx(1.02)
     assert table.loc[("bits per parameter that there are to hold", "larger"), "value"] == pytest.approx(20 / 3)
-    assert table.loc[("sequences that are reproduced whole, at the end", "few"), "value"] == 0.25
 
 
 def test_the_plateau_is_of_the_sets_that_hold_more_than_any_model(table):

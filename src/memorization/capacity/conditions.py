@@ -29,7 +29,11 @@ class Capacity(Family):
         compared = sorted({name for each in comparisons for name in each["conditions"]})
         return [
             Figure("sequences", lambda: {"runs": self.runs("bits", sorted(self.section["sequences"]))}),
-            Figure("parameters", lambda: {"runs": self.runs("bits", sorted(self.section["models"]))}),
+            Figure(
+                "parameters",
+                lambda: {"runs": self.runs("bits", sorted(self.section["models"]))},
+                lambda: {"models": self.section["models"]},
+            ),
             Figure("training", lambda: {"runs": self.runs("bits", compared)}, lambda: {"comparisons": comparisons}),
         ]
 

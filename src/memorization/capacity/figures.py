@@ -30,7 +30,8 @@ def sequences_figure(table: pd.DataFrame, plotting: dict) -> Figure:
         figure = grid(1, 1, plotting, legend_height=0.6)
         ax = figure.subplots()
         colour = sns.color_palette(plotting["palette"])[0]
-        _points(ax, ends, "count", colour)
+        ax.scatter(ends["count"], ends["bits"], color=colour, s=10, alpha=0.5, linewidths=0)
+        over_seeds_lines(ax, ends.sort_values("count"), "count", "bits", colour, label="bits memorized")
         held = ends.drop_duplicates("count").sort_values("count")
         ax.plot(held["count"], held["to_hold"], **FLOOR, label="all that there is to hold")
         for per_parameter, line in LITERATURE.items():
@@ -38,28 +39,35 @@ def sequences_figure(table: pd.DataFrame, plotting: dict) -> Figure:
                 per_parameter * held["parameters"].iloc[0], **line, label=f"{per_parameter:g} bits per parameter"
             )
         ax.set(xscale="log", yscale="log", xlabel="sequences, K", ylabel="bits memorized at the end")
-        _finish(figure, ax, held["count"], plotting)
+        ax.xaxis.set_major_locator(FixedLocator(held["count"]))
+        _finish(figure, ax, plotting)
     return figure
 
 
-def parameters_figure(table: pd.DataFrame, plotting: dict) -> Figure:
+def parameters_figure(table: pd.DataFrame, models: Sequence[str], plotting: dict) -> Figure:
     """Bits memorized at the end against the number of parameters, of sequences that are more than a model holds.
 
     Parameters
     ----------
     table : rows of ``capacity_bits``
+    models : conditions, in the order of the legend
     plotting : the configuration's ``style`` and ``capacity_parameters``
     """
     ends = _ends(table)
     with style(plotting):
-        figure = grid(1, 1, plotting, legend_height=0.6)
+        figure = grid(1, 1, plotting, legend_height=0.8)
         ax = figure.subplots()
-        _points(ax, ends, "parameters", sns.color_palette(plotting["palette"])[0])
-        sizes = np.array(sorted(ends["parameters"].unique()))
+        for name, colour in zip(models, sns.color_palette(plotting["palette"], len(models)), strict=True):
+            of_model = ends[ends["condition"] == name]
+            over_seeds_lines(ax, of_model, "parameters", "bits", colour)
+            ax.scatter(of_model["parameters"], of_model["bits"], color=colour, s=10, alpha=0.5, linewidths=0)
+            ax.scatter(of_model["parameters"].iloc[:1], of_model["bits"].mean(), color=colour, s=30, label=name)
+        sizes = np.array([ends["parameters"].min() / 1.1, ends["parameters"].max() * 1.1])
         for per_parameter, line in LITERATURE.items():
             ax.plot(sizes, per_parameter * sizes, **line, label=f"{per_parameter:g} bits per parameter")
         ax.set(xscale="log", yscale="log", xlabel="parameters", ylabel="bits memorized at the end")
-        _finish(figure, ax, sizes, plotting)
+        ax.xaxis.set_major_locator(LogLocator(base=2, numticks=20))
+        _finish(figure, ax, plotting)
     return figure
 
 
@@ -84,7 +92,8 @@ def training_figure(table: pd.DataFrame, comparisons: Sequence[Mapping], plottin
                 ax.axhline(per_parameter, **line)
             ax.set(xscale="log", xlabel="optimizer step", title=comparison["name"])
             ax.set_xlim(*plotting["step"])
-            ax.legend(loc="upper left", handlelength=1.2)
+            legend = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 0.9}
+            ax.legend(loc="upper left", handlelength=1.2, **legend)
         axes[0].set_ylim(*plotting["bits_per_parameter"])
         axes[0].set_ylabel("bits memorized\nper parameter")
         marks = [Line2D([], [], **line, label=f"{value:g} bits per parameter") for value, line in LITERATURE.items()]
@@ -98,17 +107,10 @@ def _ends(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(of, names=["condition"]).reset_index()
 
 
-def _points(ax: Axes, ends: pd.DataFrame, x: str, colour) -> None:
-    """A small point a seed, and a line with points through the means."""
-    ax.scatter(ends[x], ends["bits"], color=colour, s=8, alpha=0.5, linewidths=0)
-    over_seeds_lines(ax, ends.sort_values(x), x, "bits", colour, label="bits memorized")
-    means = ends.groupby(x)["bits"].mean()
-    ax.scatter(means.index, means, color=colour, s=22, zorder=3)
-
-
-def _finish(figure: Figure, ax: Axes, x: Sequence[float], plotting: dict) -> None:
-    """Ticks at what there is along the axis of logarithms and at powers of 2 up the other, limits, a legend below."""
+def _finish(figure: Figure, ax: Axes, plotting: dict) -> None:
+    """Counts along both axes of logarithms, powers of 2 up one, limits, and a legend below."""
     ax.set_ylim(*plotting["bits"])
-    ax.xaxis.set(major_locator=FixedLocator(sorted(set(x))), minor_locator=NullLocator(), major_formatter=COUNTS)
-    ax.yaxis.set(major_locator=LogLocator(base=2, numticks=20), minor_locator=NullLocator(), major_formatter=COUNTS)
+    ax.yaxis.set_major_locator(LogLocator(base=2, numticks=20))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set(minor_locator=NullLocator(), major_formatter=COUNTS)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)

@@ -11,7 +11,7 @@ LATE = 0.1  # share of a training that stands for its end
 MORRIS = 3.6  # bits per parameter, of Morris et al. 2025
 ALLEN_ZHU = 2.0  # bits per parameter, of Allen-Zhu and Li 2024
 PER_PARAMETER = "bits per parameter"
-VALUES = ["bits", "bits_per_parameter", "bits_per_state_bit", "exact"]
+VALUES = ["bits", "bits_per_parameter", "bits_per_state_bit"]
 
 
 def findings_table(
@@ -64,7 +64,6 @@ def levels(findings: Findings, name: str, end: pd.DataFrame) -> None:
     findings.add("bits per bit of state, at the end", name, end["bits_per_state_bit"], "bits per bit")
     findings.add(f"{PER_PARAMETER} that there are to hold", name, end["to_hold"] / end["parameters"], PER_PARAMETER)
     findings.add("share of all that there is to hold, at the end", name, end["bits"] / end["to_hold"], "share of bits")
-    findings.add("sequences that are reproduced whole, at the end", name, end["exact"], "share of sequences")
     findings.add("gain over the last tenth of training", name, end["gain"], "share of bits")
 
 

@@ -6,5 +6,5 @@ from memorization.job import job
 from memorization.plotting import save
 
 with job(snakemake) as this:
-    plotting = this.settings("plotting")
-    save(parameters_figure(read_tables(this.input.runs), plotting), this.output, plotting, this.made_by)
+    models, plotting = this.settings("settings")["models"], this.settings("plotting")
+    save(parameters_figure(read_tables(this.input.runs), models, plotting), this.output, plotting, this.made_by)
