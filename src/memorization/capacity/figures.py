@@ -66,7 +66,7 @@ def parameters_figure(table: pd.DataFrame, models: Sequence[str], plotting: dict
         for per_parameter, line in LITERATURE.items():
             ax.plot(sizes, per_parameter * sizes, **line, label=f"{per_parameter:g} bits per parameter")
         ax.set(xscale="log", yscale="log", xlabel="parameters", ylabel="bits memorized at the end")
-        ax.xaxis.set_major_locator(LogLocator(base=2, numticks=20))
+        ax.xaxis.set_major_locator(LogLocator(base=2, subs=(1, 1.5), numticks=20))
         _finish(figure, ax, plotting)
     return figure
 
@@ -92,7 +92,7 @@ def training_figure(table: pd.DataFrame, comparisons: Sequence[Mapping], plottin
                 ax.axhline(per_parameter, **line)
             ax.set(xscale="log", xlabel="optimizer step", title=comparison["name"])
             ax.set_xlim(*plotting["step"])
-            legend = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 0.9}
+            legend = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 1}
             ax.legend(loc="upper left", handlelength=1.2, **legend)
         axes[0].set_ylim(*plotting["bits_per_parameter"])
         axes[0].set_ylabel("bits memorized\nper parameter")
