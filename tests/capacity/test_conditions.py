@@ -1,6 +1,6 @@
 import pytest
 import torch
-from sections import changed, complete
+from sections import SCALES, changed, complete
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -13,7 +13,7 @@ SECTION = complete()["capacity"]
 CAPACITY = Capacity(SECTION)
 
 
-@pytest.mark.parametrize("scale", [None, "smoke", "paper"])
+@pytest.mark.parametrize("scale", SCALES)
 def test_every_condition_s_model_has_as_many_parameters_as_its_size_says(scale):
     capacity = Capacity(complete(scale)["capacity"])
     for name in capacity.names:
