@@ -9,6 +9,7 @@ from memorization.families import FAMILIES
 from memorization.provenance import ROOT
 
 FOLDER = ROOT.parent / "config"
+SCALES = [None, *sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != "config")]  # as `complete` takes it
 
 
 def complete(scale: str | None = None) -> dict:

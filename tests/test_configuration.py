@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sections import complete
+from sections import SCALES, complete
 
 from memorization.configuration import (
     ConfigurationError,
@@ -242,7 +242,7 @@ def test_limits_may_be_open_at_either_end(folders, toy):
         checked(folders, toy)
 
 
-@pytest.mark.parametrize("scale", [None, "smoke", "paper", "capacity"])
+@pytest.mark.parametrize("scale", SCALES)
 def test_the_configurations_that_stand_are_sound(scale):
     config = complete(scale)
     check(config, SCHEMAS, NAMES)

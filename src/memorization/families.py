@@ -8,13 +8,20 @@ from pathlib import Path
 
 from memorization.associative_memory.conditions import AssociativeMemory
 from memorization.atlas.conditions import Atlas
+from memorization.capacity.conditions import Capacity
 from memorization.configuration import check, with_defaults
 from memorization.family import Family
 from memorization.grokking.conditions import Grokking
 from memorization.provenance import ROOT
 from memorization.zipf.conditions import Zipf
 
-FAMILIES: tuple[type[Family], ...] = (Zipf, AssociativeMemory, Grokking, Atlas)
+FAMILIES: tuple[type[Family], ...] = (
+    Zipf,
+    AssociativeMemory,
+    Grokking,
+    Capacity,
+    Atlas,
+)
 
 
 def complete(config: Mapping, checkout: Path = ROOT.parent) -> dict:

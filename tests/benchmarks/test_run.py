@@ -26,6 +26,6 @@ def test_a_row_says_what_is_measured_against_what_and_makes_two_sides(family):
     what, against, least, make = rows[0]
     assert what
     assert against
-    assert least > 1
+    assert least > 0
     for side in make():
         assert run.seconds(side) > 0

@@ -36,13 +36,12 @@ def arguments(folder) -> list[str]:
 
 
 def changed(text: str, diff: str) -> str:
-    """A text in which each removed line stands as the one added behind it, and other added lines are imports."""
-    removed = [line[1:] for line in diff.splitlines() if line.startswith("-")]
+    """A text in which lines are added behind the line of a diff that is there already, and imports before others."""
+    (before,) = [line[1:] for line in diff.splitlines() if line.startswith(" ")]
     lines = [line[1:] for line in diff.splitlines() if line.startswith("+")]
     imports = [line for line in lines if line.startswith("from ")]
-    for old, new in zip(removed, [line for line in lines if line not in imports], strict=True):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
+    assert text.count(f"{before}\n") == 1
+    text = text.replace(before, "\n".join([before, *(line for line in lines if line not in imports)]))
     return text.replace("from memorization.", "\n".join([*imports, "from memorization."]), 1)
 
 

@@ -1,5 +1,5 @@
 import pytest
-from sections import changed, complete
+from sections import SCALES, changed, complete
 
 from memorization.configuration import ConfigurationError
 from memorization.zipf.conditions import Zipf
@@ -27,7 +27,7 @@ def test_file_names_select_conditions_and_ranks(text, conditions, ranks):
     assert ZIPF.selection(text) == (conditions, ranks)
 
 
-@pytest.mark.parametrize("scale", [None, "smoke", "paper", "capacity"])
+@pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("ending", ["", "_low", "_mid", "_high"])
 def test_every_condition_can_be_drawn_with_every_selection(scale, ending):
     zipf = Zipf(complete(scale)["zipf"])

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from sections import complete
+from sections import SCALES, complete
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -30,7 +30,7 @@ def test_one_layer_attention_equals_its_definition_written_out():
     torch.testing.assert_close(model(tokens), expected, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("scale", [None, "smoke", "paper", "capacity"])
+@pytest.mark.parametrize("scale", SCALES)
 def test_every_condition_s_model_has_as_many_parameters_as_its_size_says(scale):
     zipf = Zipf(complete(scale)["zipf"])
     for name in zipf.first_set:

@@ -1,0 +1,1 @@
+"""Uniformly random sequences until a transformer holds no more: how many bits it can store."""
