@@ -59,8 +59,8 @@ def race(count: int, steps: int) -> Callable[[], tuple[Callable[[], None], Calla
 
 
 ROWS = [
-    (f"capacity, Muon, {STEPS} steps on all sequences, K=128, N=16, V=16", "Adam", 0.6, steps(128)),
-    (f"capacity, Muon until {HELD:.0%} of all bits, K=32, N=16, V=16", "Adam", 0.3, race(32, 1200)),
+    (f"capacity, Muon, {STEPS} steps on all sequences, K=128, N=16, V=16", "Adam", 0.7, steps(128)),
+    (f"capacity, Muon until {HELD:.0%} of all bits, K=32, N=16, V=16", "Adam", 0.5, race(32, 1200)),
 ]
 
 
