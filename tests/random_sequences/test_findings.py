@@ -90,6 +90,12 @@ def test_levels_are_of_conditions_without_a_switch(made):
     assert not [name for name, _ in table.index if "100 and up" in name]  # there are 12 sequences
 
 
+def test_a_set_of_a_few_sequences_has_its_levels_too(made):
+    findings = Findings()
+    levels(findings, made[1], made[0][made[0]["rank"] < 5])
+    assert not [name for name, _ in rows(findings).index if "less ranks" in name or "ranks 10-29" in name]
+
+
 def test_a_switch_is_measured_on_both_sets(made):
     findings, frozen = Findings(), made[1][made[1]["condition"] == "resample"].assign(condition="frozen")
     items = pd.concat([made[0], made[0][made[0]["condition"] == "resample"].assign(condition="frozen")])

@@ -40,10 +40,10 @@ def levels(findings: Findings, summary: pd.DataFrame, items: pd.DataFrame) -> No
             finding = f"exposures until {KNOWN} of the suffix, median of ranks {label}"
             findings.add(finding, name, medians[label], EXPOSURES)
             findings.add(f"sequences of ranks {label} that reach {KNOWN}", name, known, "share of sequences")
-        (frequent, of_frequent), *_, (rare, of_rare) = medians.items()
-        if rare != frequent:
+        if len(medians) > 1:
+            frequent, *_, rare = medians
             finding = f"exposures until {KNOWN} of the suffix, ranks {frequent} less ranks {rare}, difference"
-            findings.add(finding, name, (of_frequent - of_rare).dropna(), EXPOSURES)
+            findings.add(finding, name, (medians[frequent] - medians[rare]).dropna(), EXPOSURES)
         rarest = own[(own["rank"] >= RANKS["100 and up"][0]) & (own["step"] >= own["step"].max() / 30)]
         if len(rarest):
             highest = rarest.groupby(["seed", "step"])["loss"].mean().groupby("seed").max()
