@@ -38,9 +38,9 @@ def findings_table(records: pd.DataFrame, conditions: Sequence[Sequence[str]]) -
     for family, condition in conditions:
         line = f"{family}: {condition}"
         own = items[items["condition"] == line]
-        end = at_end(own, ["condition", "seed", "rank"], ["suffix_accuracy", "suffix_loss"]).groupby("seed")
-        values.setdefault(("suffix accuracy, at the end", SHARE), {})[line] = end["suffix_accuracy"].mean()
-        values.setdefault(("suffix loss, at the end", BITS), {})[line] = end["suffix_loss"].mean()
+        end = _ends(own)
+        values.setdefault(("suffix accuracy, at the end", SHARE), {})[line] = end["suffix_accuracy"]
+        values.setdefault(("suffix loss, at the end", BITS), {})[line] = end["suffix_loss"]
         until = exposures_until_known(own)
         for label, (low, high) in RANKS.items():
             part = until[(until["rank"] >= low) & (until["rank"] < (high or np.inf))]
@@ -54,3 +54,12 @@ def findings_table(records: pd.DataFrame, conditions: Sequence[Sequence[str]]) -
         for other, line in combinations(by_line, 2):
             findings.add_difference(finding, line, by_line[line], other, by_line[other], unit)
     return findings.table()
+
+
+def _ends(items: pd.DataFrame) -> pd.DataFrame:
+    """By seed, the median over the last steps of the mean over the sequences that are recorded at each of them."""
+    by_step = items.groupby(["seed", "rank"])["step"].transform("size")
+    always = items[by_step == by_step.max()]
+    steps = ["condition", "seed", "step", "switch_start_step"]
+    means = always.groupby(steps, as_index=False)[["suffix_accuracy", "suffix_loss"]].mean()
+    return at_end(means, ["condition", "seed"], ["suffix_accuracy", "suffix_loss"]).set_index("seed")

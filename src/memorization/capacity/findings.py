@@ -68,7 +68,7 @@ def levels(findings: Findings, name: str, end: pd.DataFrame) -> None:
 
 
 def plateau(findings: Findings, names: Sequence[str], ends: Mapping[str, pd.DataFrame]) -> None:
-    """What one model holds of any number of sequences that have more than it can."""
+    """What one model holds where its sequences have more bits than it can hold."""
     if not names:
         return
     condition = " ".join(names)
@@ -80,13 +80,11 @@ def plateau(findings: Findings, names: Sequence[str], ends: Mapping[str, pd.Data
             f"plateau, {PER_PARAMETER}, less {less:g}", condition, per_parameter.mean(axis=1) - less, PER_PARAMETER
         )
     findings.add("plateau, bits per bit of state", condition, of["bits_per_state_bit"].mean(axis=1), "bits per bit")
-    spread = per_parameter.max(axis=1) / per_parameter.min(axis=1) - 1
-    findings.add("plateau, largest over smallest, less 1", condition, spread, "share of bits")
+    spread = per_parameter.max(axis=1) / per_parameter.min(axis=1)
+    findings.add("plateau, largest over smallest", condition, spread, "ratio")
     means = per_parameter.mean()
-    spread = means.max() / means.min() - 1
-    findings.add_value(
-        "plateau, largest over smallest mean of seeds, less 1", condition, spread, len(per_parameter), "share of bits"
-    )
+    spread = means.max() / means.min()
+    findings.add_value("plateau, largest over smallest mean of seeds", condition, spread, len(per_parameter), "ratio")
 
 
 def growth(findings: Findings, models: Sequence[str], ends: Mapping[str, pd.DataFrame]) -> None:

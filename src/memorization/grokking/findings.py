@@ -197,12 +197,11 @@ def residual_findings(
     crossing = transitions.set_index(["condition", "seed"])["generalized_step"]
     for (value, unit), name in product(RESIDUALS.items(), conditions):
         own = residuals[residuals["condition"] == name]
-        parts: dict[str, dict[int, float]] = {"near": {}, "before": {}, "after": {}, "median": {}}
+        parts: dict[str, dict[int, float]] = {"near": {}, "before": {}, "after": {}}
         for seed, course in own.groupby("seed"):
             away = course["step"] - crossing[name, seed]
             for part, rows in (("near", away.abs() <= NEAR), ("before", away < -NEAR), ("after", away > NEAR)):
                 parts[part][seed] = course.loc[rows, value].max()
-            parts["median"][seed] = course.loc[away < -NEAR, value].median()
         table = pd.DataFrame(parts)
         if table["near"].isna().all():
             findings.add(f"{value}, highest", name, own.groupby("seed")[value].max(), unit)
@@ -212,8 +211,6 @@ def residual_findings(
         for part in ("before", "after"):
             finding = f"{value}, highest near the crossing less highest {part} it"
             findings.add(finding, name, table["near"] - table[part], unit)
-        finding = f"{value}, highest near the crossing less median before it"
-        findings.add(finding, name, table["near"] - table["median"], unit)
 
 
 def perturbation_findings(findings: Findings, table: pd.DataFrame) -> None:
