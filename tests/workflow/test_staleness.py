@@ -92,7 +92,7 @@ def test_the_style_draws_all_figures_and_trains_nothing(study):
 @pytest.mark.parametrize("family", TRAINED)
 def test_what_says_how_a_job_runs_makes_nothing_stale(study, family):
     how = {"device": "cpu", "gpu_share": 2, "progress": {"report_seconds": 1, "checkpoint_seconds": 1}}
-    requests = {"defaults": {"runtime": 7, "mem_mb": 77}, "outputs": {"runtime": 8, "mem_mb": 88}}
+    requests = {"defaults": {"runtime": 7, "mem_mb": 777}, "outputs": {"runtime": 8, "mem_mb": 88}}
     assert stale(study.folder, SMOKE, config=how | {family: requests}) == {}
 
 

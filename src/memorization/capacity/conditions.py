@@ -89,7 +89,7 @@ class Capacity(Family):
             )
 
     def _check_sequences(self) -> None:
-        """That the conditions of the figure against K are one model on data sets that differ in K alone."""
+        """That the conditions of the figure against K have as many parameters, on data sets that differ in K alone."""
         seen: dict[int, str] = {}
         of_first = None
         for name in self.section["sequences"]:
