@@ -41,7 +41,7 @@ class Findings:
         self.add(f"{finding}, difference", f"{condition} - {other}", (values - others).dropna(), unit)
 
     def add_value(self, finding: str, condition: str, value: float, n: int, unit: str) -> None:
-        """A finding of all ``n`` runs together, such as a p value."""
+        """A finding of all runs together, such as a p value; ``n`` counts the runs, pairs of runs or draws."""
         self._rows.append((finding, condition, float(value), np.nan, np.nan, n, unit, ""))
 
     def table(self) -> pd.DataFrame:

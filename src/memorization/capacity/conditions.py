@@ -40,9 +40,8 @@ class Capacity(Family):
     def parameters(self, name: str) -> int:
         """How many parameters a condition's model has."""
         model, data = self.condition(name), self.dataset(name)
-        width, layers = model["d_model"], model["n_layers"]
-        plain = decoder_parameters(data["alphabet"] + 1, data["alphabet"], data["length"], layers, width)
-        return plain + layers * (2 * width + 1) * (model["d_ff"] - 4 * width)
+        sizes = {key: model[key] for key in ("n_layers", "d_model", "d_ff")}
+        return decoder_parameters(data["alphabet"] + 1, data["alphabet"], data["length"], **sizes)
 
     def forward_flops(self, name: str) -> float:
         """Floating-point operations of a forward pass on one sequence: those of matrix products."""

@@ -16,7 +16,7 @@ WEIGHT_BITS = 32  # of the state: with bfloat16 too the weights are float32
 
 
 def bits_table(trajectory: Mapping[str, np.ndarray], dataset: Mapping, condition: str, seed: int) -> pd.DataFrame:
-    """What all sequences of a run together have of it, in a row a recorded step.
+    """Bits memorized of all sequences of a run together, one row for each recorded step.
 
     Parameters
     ----------

@@ -12,16 +12,18 @@ def decoder_parameters(
     positions: str = "learned",
     norm: str = "before",
     bias: bool = True,
+    d_ff: int | None = None,
 ) -> int:
-    """Parameters of ``decoder.Decoder``, whose feed-forward layers are 4 d_model wide."""
-    biases = 9 * d_model if bias else 0  # qkv 3, output 1, feed-forward 4 + 1
-    layer = 12 * d_model**2 + biases + 4 * d_model  # two LayerNorms
+    """Parameters of ``decoder.Decoder`` with the same arguments."""
+    d_ff = d_ff or 4 * d_model
+    biases = 5 * d_model + d_ff if bias else 0  # qkv 3, output 1, feed-forward d_ff and 1
+    layer = 4 * d_model**2 + 2 * d_model * d_ff + biases + 4 * d_model  # two LayerNorms
     embeddings = (vocabulary + (max_length if positions == "learned" else 0)) * d_model
     head = n_outputs * (d_model + bias) + (2 * d_model if norm == "before" else 0)
     return embeddings + n_layers * layer + head
 
 
-def decoder_flops(n_outputs: int, length: int, n_layers: int, d_model: int, maps: int = 12) -> int:
+def decoder_flops(n_outputs: int, length: int, n_layers: int, d_model: int, maps: float = 12) -> int:
     """Floating-point operations of a forward pass on one sequence, its *model FLOPs*.
 
     Matrix products alone, a multiplication and an addition each. As in Chowdhery et al. 2022 (PaLM), appendix B,

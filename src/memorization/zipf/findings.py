@@ -45,7 +45,7 @@ def compared(
 ) -> None:
     """Conditions against the one that stands in most comparisons, over the last tenth of the shortest training.
 
-    Of a pair in which one's learning rate has begun to fall by then and the other's has not nothing is said.
+    A pair is left out if by then the learning rate of one has begun to fall and that of the other has not.
     """
     stands = Counter(name for each in comparisons for name in each["conditions"])
     baseline = stands.most_common(1)[0][0]
