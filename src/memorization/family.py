@@ -134,6 +134,11 @@ class Family:
         """A condition by its name, completed by the defaults."""
         return self.section["defaults"] | named(self.section["conditions"], name, f"{self.name}.conditions")
 
+    @property
+    def datasets(self) -> dict[str, dict]:
+        """The data sets by their names."""
+        return {data["name"]: data for data in self.section["datasets"]}
+
     def dataset(self, name: str) -> dict:
         """The data set of a condition. Equal data sets have equal items."""
         return named(self.section["datasets"], self.condition(name)["dataset"], f"{self.name}.datasets")

@@ -15,10 +15,6 @@ class Capacity(Family):
     name = "capacity"
 
     @property
-    def datasets(self) -> dict[str, dict]:
-        return {data["name"]: data for data in self.section["datasets"]}
-
-    @property
     def tables(self) -> list[Table]:
         settings = {key: self.section[key] for key in ("sequences", "models", "comparisons")}
         return [self.pooled("bits", "records", "runs"), self.findings(lambda: settings, bits="bits")]

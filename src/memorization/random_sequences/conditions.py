@@ -49,10 +49,6 @@ class SequenceFamily(Family):
         """The conditions from which switches go on."""
         return list(dict.fromkeys(switch["condition"] for switch in self.section["switches"]))
 
-    @property
-    def datasets(self) -> dict[str, dict]:
-        return {data["name"]: data for data in self.section["datasets"]}
-
     def condition(self, name: str) -> dict:
         if name in self.switches:
             switch = named(self.section["switches"], name, f"{self.name}.switches")
