@@ -27,15 +27,15 @@ def test_conditions_of_several_families_are_compared_in_pairs_of_a_seed():
     np.testing.assert_allclose(recall["value"], [1, 2 / 3])
     loss = table.loc["suffix loss, at the end"]
     np.testing.assert_allclose(loss["value"], [2 / 8 * LN2, (2 + 2 + 8) / 24 * LN2])
-    name = "exposures until 0.9 of the suffix, median of ranks 0–9"
+    name = "exposures until 0.9 of the suffix, median of ranks 0-9"
     assert table.loc[(name, "one: small"), "seeds"] == "0:40 1:41"
     assert table.loc[(name, "two: small"), "seeds"] == "0:20 1:21"
     difference = table.loc[(f"{name}, difference", "two: small - one: small")]
     assert (difference["value"], difference["n"]) == (-20, 2)
-    rare = table.loc[("exposures until 0.9 of the suffix, median of ranks 10–99", "two: small")]
+    rare = table.loc[("exposures until 0.9 of the suffix, median of ranks 10-99", "two: small")]
     assert np.isnan(rare["value"])
     assert rare["n"] == 0
     missing = table.loc[
-        ("exposures until 0.9 of the suffix, median of ranks 10–99, difference", "two: small - one: small")
+        ("exposures until 0.9 of the suffix, median of ranks 10-99, difference", "two: small - one: small")
     ]
     assert (missing["n"], missing["value"]) == (0, pytest.approx(np.nan, nan_ok=True))

@@ -45,5 +45,5 @@ def test_findings_are_made_of_the_records_of_the_families_alone(run_rule, compar
     table = pd.read_csv(path).set_index(["finding", "condition"])
     for line in lines:
         assert table.loc[("suffix accuracy, at the end", line), "value"] == pytest.approx(1 - 0.5 / 101)
-        assert table.loc[("exposures until 0.9 of the suffix, median of ranks 0–9", line), "value"] == 10
+        assert table.loc[("exposures until 0.9 of the suffix, median of ranks 0-9", line), "value"] == 10
     assert read_made_by(path.with_suffix(".parquet"))["made_from"].keys() == inputs.keys()

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from memorization.plotting import CHANCE, grid, legend_columns, legend_height, log_bins, over_seeds_lines, style
 
 LN2 = np.log(2)  # nats a bit: what a guess costs
-RANKS = {"ranks 0–9": (0, 10), "ranks 10–99": (10, 100), "ranks 100 and up": (100, None)}
+RANKS = {"0-9": (0, 10), "10-99": (10, 100), "100 and up": (100, None)}
 BINS_PER_DECADE = 6  # of exposures
 
 
@@ -41,7 +41,7 @@ def comparison_figure(records: pd.DataFrame, conditions: Sequence[Sequence[str]]
     )
     values = [value for value, *_ in rows]
     seen = seen.groupby(["line", "seed", "rank", "exposures"], as_index=False)[values].mean()
-    groups = {title: bounds for title, bounds in RANKS.items() if bounds[0] <= seen["rank"].max()}
+    groups = {label: bounds for label, bounds in RANKS.items() if bounds[0] <= seen["rank"].max()}
     with style(plotting):
         names = [f"{family}: {condition}" for family, condition in conditions]
         colours = ["black", *sns.color_palette("colorblind", len(conditions) - 1)]
@@ -52,7 +52,7 @@ def comparison_figure(records: pd.DataFrame, conditions: Sequence[Sequence[str]]
         columns = legend_columns(handles, plotting, len(groups))
         figure = grid(2, len(groups), plotting, legend_height(handles, columns))
         axes = figure.subplots(2, len(groups), squeeze=False, sharex=True, sharey="row")
-        for column, (title, (low, high)) in zip(axes.T, groups.items(), strict=True):
+        for column, (label, (low, high)) in zip(axes.T, groups.items(), strict=True):
             part = seen[(seen["rank"] >= low) & (seen["rank"] < (high or np.inf))]
             means = part.groupby(["line", "seed", "exposures"], as_index=False)[values].mean()
             for ax, (value, _, chance) in zip(column, rows, strict=True):
@@ -60,7 +60,7 @@ def comparison_figure(records: pd.DataFrame, conditions: Sequence[Sequence[str]]
                     chosen = means[means["line"] == name]
                     over_seeds_lines(ax, chosen, "exposures", value, colour, label=name, of_all=True)
                 ax.axhline(chance, **CHANCE)
-            column[0].set(title=title, xscale="log")
+            column[0].set(title=f"ranks {label}".replace("-", "–"), xscale="log")
             column[1].set(yscale="log", xlabel="exposures of the sequence")
         for ax, (_, label, _) in zip(axes[:, 0], rows, strict=True):
             ax.set_ylabel(label)

@@ -46,7 +46,7 @@ def findings_table(records: pd.DataFrame, conditions: Sequence[Sequence[str]]) -
             part = until[(until["rank"] >= low) & (until["rank"] < (high or np.inf))]
             if len(part):
                 median = part.groupby("seed")["exposures"].median().replace(np.inf, np.nan)
-                finding = f"exposures until {KNOWN} of the suffix, median of {label}"
+                finding = f"exposures until {KNOWN} of the suffix, median of ranks {label}"
                 values.setdefault((finding, EXPOSURES), {})[line] = median
     for (finding, unit), by_line in values.items():
         for line, of_line in by_line.items():
