@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 RESAMPLES = 9_999
@@ -29,13 +28,6 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, flo
         return (values.mean() if len(values) else np.nan), np.nan, np.nan
     half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return values.mean(), values.mean() - half, values.mean() + half
-
-
-def over_seeds(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
-    """``mean``, ``low`` and ``high`` (``t_interval``) of a column over seeds, one row for each group of ``by``."""
-    groups = table.groupby(by, sort=True)[value]
-    rows = [(*np.atleast_1d(key), *t_interval(values.to_numpy())) for key, values in groups]
-    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high"])
 
 
 def bootstrap_interval(

@@ -43,7 +43,7 @@ class AssociativeMemory(SequenceFamily):
         return [
             self.pooled("by_sequence", "summary", "records", "runs"),
             self.findings(
-                lambda: {"of_switches": self.trained_switches, "since": since},
+                lambda: {"switch_settings": self.switch_settings, "since": since},
                 summary="summary",
                 by_sequence="by_sequence",
             ),

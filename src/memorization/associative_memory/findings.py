@@ -11,7 +11,7 @@ from memorization.random_sequences.findings import levels, switches
 def findings_table(
     summary: pd.DataFrame,
     by_sequence: pd.DataFrame,
-    of_switches: Sequence[Mapping],
+    switch_settings: Sequence[Mapping],
     since: Mapping[str, Mapping[str, int]],
 ) -> pd.DataFrame:
     """All findings of the family.
@@ -19,11 +19,11 @@ def findings_table(
     Parameters
     ----------
     summary, by_sequence : rows of ``associative_memory_summary``, ``associative_memory_by_sequence``
-    of_switches : the configuration's
+    switch_settings : the configuration's
     since : by switch, the steps after it that are looked at, by what happens then
     """
     findings = Findings()
     levels(findings, summary, by_sequence)
     labels = {name: {f"when {what}": steps for what, steps in marks.items()} for name, marks in since.items()}
-    switches(findings, summary, by_sequence, of_switches, lambda name: labels.get(name, {}))
+    switches(findings, summary, by_sequence, switch_settings, lambda name: labels.get(name, {}))
     return findings.table()

@@ -39,7 +39,7 @@ class SequenceFamily(Family):
         return names(self.section["switches"])
 
     @property
-    def trained_switches(self) -> list[dict]:
+    def switch_settings(self) -> list[dict]:
         """The switches, without what a cluster is asked for."""
         keys = ("name", "condition", "kind", "switch_steps", "steps")
         return [{key: switch[key] for key in keys} for switch in self.section["switches"]]

@@ -31,7 +31,7 @@ class Zipf(SequenceFamily):
         }
         settings = {
             "comparisons": self.section["comparisons"],
-            "of_switches": self.trained_switches,
+            "switch_settings": self.switch_settings,
             "trainings": of_conditions,
         }
         inputs = {"summary": "summary", "by_sequence": "by_sequence"} | dict.fromkeys(swaps, "swap")

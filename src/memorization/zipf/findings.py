@@ -15,7 +15,7 @@ def findings_table(
     summary: pd.DataFrame,
     by_sequence: pd.DataFrame,
     comparisons: Sequence[Mapping],
-    of_switches: Sequence[Mapping],
+    switch_settings: Sequence[Mapping],
     trainings: Mapping[str, Mapping[str, float]],
     swap: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
@@ -24,14 +24,14 @@ def findings_table(
     Parameters
     ----------
     summary, by_sequence : rows of ``zipf_summary``, ``zipf_by_sequence``
-    comparisons, of_switches : the configuration's
+    comparisons, switch_settings : the configuration's
     trainings : ``steps`` and ``decay`` of the conditions without a switch
     swap : rows of ``zipf_swap``, where there are switches
     """
     findings = Findings()
     levels(findings, summary, by_sequence)
     compared(findings, summary, comparisons, trainings)
-    switches(findings, summary, by_sequence, of_switches, lambda name: {"100 steps on": 100})
+    switches(findings, summary, by_sequence, switch_settings, lambda name: {"100 steps on": 100})
     if swap is not None:
         swaps(findings, swap)
     return findings.table()

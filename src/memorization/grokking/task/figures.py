@@ -13,7 +13,16 @@ from matplotlib.transforms import ScaledTranslation
 from scipy.stats import gmean
 
 from memorization.grokking.task.equations import first_crossing
-from memorization.plotting import CHANCE, grid, legend_columns, legend_height, of_all_seeds, over_seeds_lines, style
+from memorization.plotting import (
+    CHANCE,
+    grid,
+    legend_columns,
+    legend_height,
+    log_bins,
+    of_all_seeds,
+    over_seeds_lines,
+    style,
+)
 
 SPLITS = {"train": "training", "val": "validation"}
 CROSSINGS = {  # marks of the first step with 99% right; the second fits into the first
@@ -149,8 +158,11 @@ def _perturbed(figure: SubFigure, table: pd.DataFrame, colours: dict) -> None:
 
 def _by_decade(table: pd.DataFrame, value: str) -> pd.DataFrame:
     """Geometric means over intervals of steps, 20 a decade: on a log axis later steps would cover each other."""
-    step = 10 ** (np.round(20 * np.log10(table["step"])) / 20)
-    return table.assign(step=step).groupby(["perturbation", "seed", "step"], as_index=False)[value].agg(gmean)
+    return (
+        table.assign(step=log_bins(table["step"], 20))
+        .groupby(["perturbation", "seed", "step"], as_index=False)[value]
+        .agg(gmean)
+    )
 
 
 def _seeds_and_mean(ax: Axes, table: pd.DataFrame, value: str, colour, mean: Callable) -> None:
