@@ -1,8 +1,7 @@
 import numpy as np
-import pandas as pd
 import pytest
 
-from memorization.statistics import bootstrap_interval, over_seeds, spearman, t_interval
+from memorization.statistics import bootstrap_interval, spearman, t_interval
 
 
 def test_interval_of_three_values():
@@ -21,14 +20,6 @@ def test_interval_covers_the_mean_as_often_as_it_says():
 def test_one_seed_has_no_interval():
     assert t_interval(np.array([0.5, np.nan]))[0] == 0.5
     assert np.isnan(t_interval(np.array([0.5]))[1:]).all()
-
-
-def test_groups_of_seeds():
-    table = pd.DataFrame({"step": [1, 1, 2, 2], "seed": [0, 1, 0, 1], "loss": [1.0, 3.0, 5.0, 5.0]})
-    result = over_seeds(table, ["step"], "loss")
-    assert result["step"].tolist() == [1, 2]
-    assert result["mean"].tolist() == [2, 5]
-    assert result["low"].tolist()[1] == 5
 
 
 SEEDS = [shift + np.random.default_rng(shift).standard_normal(20 + shift) for shift in (0, 10, 40)]
