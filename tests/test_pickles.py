@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 from command_line import ROOT
 
-from memorization.pickles import RefusedPickle, read_pickle
+from memorization.pickles import Record, RefusedPickle, read_pickle
 
 VALUES = {
     "array": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -375,6 +375,61 @@ def test_anything_else_is_refused_by_name_and_not_run(tmp_path, make, name, form
         read_pickle(path)
     assert not mark.exists()
     assert "\n" not in str(error.value)
+
+
+class Plain:
+    def __init__(self, value):
+        self.value = value
+
+
+class Loud:
+    """What runs something when it is made, and when its state is set."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __new__(cls, mark):
+        Path(mark).touch()
+        return super().__new__(cls)
+
+    def __getnewargs__(self):
+        return (self.mark,)
+
+    def __setstate__(self, state):
+        Path(state["mark"]).touch()
+
+
+OWN = {(__name__, "Plain"), (__name__, "Loud"), ("pathlib", "PosixPath"), ("pathlib._local", "PosixPath")}
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_objects_of_classes_that_are_known_are_read_as_what_the_pickle_says_of_them(tmp_path, protocol):
+    value = {"of": Plain([1, torch.Size([2])]), "path": Path("a/b"), Plain(3): 4}
+    found = read_pickle(written(tmp_path, value, protocol), OWN)
+    plain, path = found["of"], found["path"]
+    (key,) = (key for key in found if isinstance(key, Record))
+    assert (plain.name, plain.arguments, plain.state) == ("Plain", (), {"value": [1, torch.Size([2])]})
+    assert (path.name, path.arguments, path.state) == ("PosixPath", ("a", "b"), None)
+    assert (key.state, found[key]) == ({"value": 3}, 4)
+
+
+def test_no_code_of_a_known_class_is_run_and_other_classes_are_refused_beside_it(tmp_path):
+    mark = tmp_path / "was_run"
+    loud = Loud(str(mark))
+    mark.unlink()
+    path = written(tmp_path, [loud, Plain(1)], 4)
+    assert not mark.exists()
+    first, second = read_pickle(path, OWN)
+    assert (first.arguments, first.state) == ((str(mark),), {"mark": str(mark)})
+    assert second.state == {"value": 1}
+    assert not mark.exists()
+    for records in ((), OWN - {(__name__, "Plain")}):
+        with pytest.raises(RefusedPickle, match=rf"some\.pkl: refers to .*{__name__}\.(Loud|Plain)"):
+            read_pickle(path, records)
+    path = written(tmp_path, [Plain(Hostile(os.system, f"touch {mark}"))], 4)
+    with pytest.raises(RefusedPickle, match=r"posix\.system"):
+        read_pickle(path, OWN)
+    assert not mark.exists()
 
 
 class Made(Hostile):

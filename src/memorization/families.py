@@ -12,6 +12,7 @@ from memorization.capacity.conditions import Capacity
 from memorization.configuration import check, with_defaults
 from memorization.family import Family
 from memorization.grokking.conditions import Grokking
+from memorization.memory_layer.conditions import MemoryLayer
 from memorization.provenance import ROOT
 from memorization.zipf.conditions import Zipf
 
@@ -20,6 +21,7 @@ FAMILIES: tuple[type[Family], ...] = (
     AssociativeMemory,
     Grokking,
     Capacity,
+    MemoryLayer,
     Atlas,
 )
 

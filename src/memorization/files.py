@@ -86,15 +86,19 @@ def read_arrays(path: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def write_table(path: str, table, made_by: dict) -> None:
-    """A DataFrame as Parquet, with what made it and a digest of its contents as JSON in its metadata's ``made_by``."""
+def write_table(path: str, table, made_by: dict, **metadata: str) -> None:
+    """A DataFrame as Parquet, with what made it and a digest of its contents as JSON in its metadata's ``made_by``.
+
+    ``metadata`` are further entries, for other libraries that read the file.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     data = pa.Table.from_pandas(table, preserve_index=False)
     made_by = made_by | {"sha256": _table_digest(data.to_pandas())}
+    entries = {**data.schema.metadata, **metadata, b"made_by": to_json(made_by)}
     with atomic_write(path) as part:
-        pq.write_table(data.replace_schema_metadata({**data.schema.metadata, b"made_by": to_json(made_by)}), part)
+        pq.write_table(data.replace_schema_metadata(entries), part)
 
 
 def read_table(path: str):

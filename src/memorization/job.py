@@ -91,6 +91,11 @@ class Job:
     def write_table(self, table, path: str) -> None:
         write_table(path, table, self.made_by)
 
+    def write_tables(self, tables: Mapping) -> None:
+        """Write to each output the table of its name."""
+        for name, path in self.output.items():
+            self.write_table(tables[name], path)
+
     def pool_tables(self) -> None:
         """Write for each output the tables of the input of that name, one below the other."""
         for name, path in self.output.items():

@@ -14,7 +14,7 @@ import pickle
 import re
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,23 @@ OTHER_FORMATS = {  # first bytes of a file: what it is, and how to read it
 }
 
 
-def read_pickle(path: str | Path):
+@dataclass(eq=False)
+class Record:
+    """An object of a class that the caller of ``read_pickle`` knows: what the pickle says of it. No code of it is run.
+
+    Attributes
+    ----------
+    name : of the class
+    arguments : with which it is called
+    state : that is set, if any
+    """
+
+    name: str
+    arguments: tuple
+    state: object = None
+
+
+def read_pickle(path: str | Path, records: Collection[tuple[str, str]] = ()):
     """The contents of a pickle: numpy arrays and numbers, torch tensors (always on the CPU), plain values.
 
     ``pickle.load`` runs whatever a pickle names. Here a pickle can name only the makers of these values, and call them
@@ -64,6 +80,12 @@ def read_pickle(path: str | Path):
     becomes the tensor of its numbers. An ``OrderedDict`` becomes a dict. The versions of a state dict's modules
     (``_metadata``) are left out.
 
+    Parameters
+    ----------
+    path : of the file
+    records : classes, each its module and name, whose objects the pickle may hold besides, but for files of
+        ``torch.save``; they become ``Record``s
+
     Raises
     ------
     RefusedPickle
@@ -71,7 +93,7 @@ def read_pickle(path: str | Path):
     """
     content = Path(path).read_bytes()
     try:
-        return _read(content)
+        return _read(content, records)
     except RefusedPickle as error:
         raise RefusedPickle(f"{path}: {' '.join(str(error).split())}") from None
     except Exception as error:
@@ -79,7 +101,7 @@ def read_pickle(path: str | Path):
         raise RefusedPickle(f"{path}: damaged, or no pickle ({why})") from error
 
 
-def _read(content: bytes):
+def _read(content: bytes, records: Collection[tuple[str, str]]):
     if content.startswith((b"PK\3\4", b"PK\5\6")):
         return _read_archive(content)
     for beginning, what in OTHER_FORMATS.items():
@@ -90,15 +112,19 @@ def _read(content: bytes):
     if content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content) - 8:
         raise RefusedPickle("is a safetensors file; safetensors.numpy.load_file reads it")
     file = io.BytesIO(content)
-    value = _read_old_form(file) if content.startswith(OLD_FORM) else _next_value(file)
+    value = _read_old_form(file) if content.startswith(OLD_FORM) else _next_value(file, records=records)
     _refuse(file.read(), "behind it")
     return value
 
 
-def _next_value(file: io.BytesIO, stored: Callable[[str, int, int], bytes] | None = None):
+def _next_value(
+    file: io.BytesIO,
+    stored: Callable[[str, int, int], bytes] | None = None,
+    records: Collection[tuple[str, str]] = (),
+):
     """The value of the pickle at the position of ``file``, which then is at the pickle's end."""
     unpickler = _Unpickler(file)
-    unpickler.stored, unpickler.storages = stored, {}
+    unpickler.stored, unpickler.storages, unpickler.records = stored, {}, records
     value = unpickler.load()
     if frame := unpickler._unframer.current_frame:  # it was read whole, and may hold more than this pickle
         file.seek(-len(frame.read()), io.SEEK_CUR)
@@ -186,11 +212,21 @@ class _StorageType:
     dtype: str
 
 
+@dataclass(frozen=True)
+class _RecordType:
+    """A placeholder for a class whose objects become ``Record``s."""
+
+    name: str
+
+
 class _Unpickler(pickle._Unpickler):  # the one in Python: instructions of the one in C cannot be restricted
     stored: Callable[[str, int, int], bytes] | None  # in a file of torch.save: the bytes of a storage
     storages: dict  # by name, so that tensors share them
+    records: Collection[tuple[str, str]]
 
     def find_class(self, module: str, name: str):
+        if (module, name) in self.records:
+            return _RecordType(name)
         module = module.replace("numpy._core", "numpy.core")  # numpy 1
         if module == "__builtin__":  # Python 2
             module, name = "builtins", {"xrange": "range", "unicode": "str", "long": "int"}.get(name, name)
@@ -240,6 +276,8 @@ class _Unpickler(pickle._Unpickler):  # the one in Python: instructions of the o
             pickled_values.fill(value, state)
         elif isinstance(value, np.dtype):
             pickled_values.set_order(value, state)
+        elif type(value) is Record and value.state is None:
+            value.state = state
         elif type(value) is argparse.Namespace and type(state) is dict and all(type(name) is str for name in state):
             vars(value).update(state)
         elif not (type(value) is dict and type(state) is dict and state.keys() == {"_metadata"}):  # of a state dict
@@ -296,6 +334,8 @@ class _Unpickler(pickle._Unpickler):  # the one in Python: instructions of the o
 
 def _called(maker, arguments):
     if type(arguments) is tuple:
+        if type(maker) is _RecordType:
+            return Record(maker.name, arguments)
         if any(maker is each for each in MAKERS.values()):
             return maker(*arguments)
         kinds = CALLED.get(maker) if isinstance(maker, type) else None

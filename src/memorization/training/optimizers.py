@@ -10,7 +10,7 @@ OPTIMIZERS = ("adamw", "muon")
 
 def build_optimizer(
     name: str, model: nn.Module, weight_decay: float = 0.0, betas: tuple[float, float] = (0.9, 0.999)
-) -> "torch.optim.Optimizer | Muon":
+) -> "torch.optim.Optimizer | Joint":
     """The optimizer of a model's parameters; its rate is set at each step (``set_learning_rate``).
 
     Parameters
@@ -30,11 +30,53 @@ def build_optimizer(
     adamw = {"betas": betas, "eps": 1e-8, "weight_decay": weight_decay, "fused": True}
     if name == "adamw":
         return torch.optim.AdamW(model.parameters(), **adamw)
-    return Muon(model, weight_decay, adamw)
+    return muon(model, weight_decay, adamw)
 
 
-class Muon:
-    """Muon for the matrices of attention and feed-forward layers, and AdamW for the rest, in one.
+class Joint:
+    """Several optimizers, each of its own parameters, as one."""
+
+    def __init__(self, *optimizers: torch.optim.Optimizer):
+        self.optimizers = optimizers
+
+    @property
+    def param_groups(self) -> list[dict]:
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def zero_grad(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+
+    def step(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def state_dict(self) -> dict:
+        """As torch's: the parameters are counted on from one optimizer to the next."""
+        state: dict = {"state": {}, "param_groups": []}
+        for optimizer, first in zip(self.optimizers, self._firsts(), strict=True):
+            of_one = optimizer.state_dict()
+            state["state"] |= {first + index: values for index, values in of_one["state"].items()}
+            state["param_groups"] += of_one["param_groups"]
+        return state
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take up ``state_dict``'s."""
+        groups = iter(state["param_groups"])
+        ends = [*self._firsts()[1:], float("inf")]
+        for optimizer, first, end in zip(self.optimizers, self._firsts(), ends, strict=True):
+            values = {index - first: of for index, of in state["state"].items() if first <= index < end}
+            own = [next(groups) for _ in optimizer.param_groups]
+            optimizer.load_state_dict({"state": values, "param_groups": own})
+
+    def _firsts(self) -> list[int]:
+        """How many parameters there are before each optimizer's."""
+        counts = [sum(len(group["params"]) for group in optimizer.param_groups) for optimizer in self.optimizers]
+        return [sum(counts[:n]) for n in range(len(counts))]
+
+
+def muon(model: nn.Module, weight_decay: float, adamw: dict) -> Joint:
+    """Muon for the matrices of attention and feed-forward layers, and AdamW for the rest.
 
     Muon's updates are scaled to the root mean square of Adam's (0.2 √max(rows, columns), Liu et al. 2025), so that one
     learning rate serves both.
@@ -45,46 +87,15 @@ class Muon:
     weight_decay : of the matrices
     adamw : options of the others' AdamW
     """
-
-    def __init__(self, model: nn.Module, weight_decay: float, adamw: dict):
-        matrices, others = [], []
-        for name, parameter in model.named_parameters():
-            inner = {"attention", "feed_forward"} & set(name.split("."))
-            (matrices if inner and parameter.dim() == 2 else others).append(parameter)
-        self.muon = torch.optim.Muon(matrices, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
-        self.adamw = torch.optim.AdamW(others, **adamw)
-        self.n_matrices = len(matrices)
-
-    @property
-    def param_groups(self) -> list[dict]:
-        return [*self.muon.param_groups, *self.adamw.param_groups]
-
-    def zero_grad(self) -> None:
-        self.muon.zero_grad()
-        self.adamw.zero_grad()
-
-    def step(self) -> None:
-        self.muon.step()
-        self.adamw.step()
-
-    def state_dict(self) -> dict:
-        """As torch's: the others' parameters are counted on behind the matrices."""
-        matrices, others = self.muon.state_dict(), self.adamw.state_dict()
-        behind = {index + self.n_matrices: values for index, values in others["state"].items()}
-        groups = [*matrices["param_groups"], *others["param_groups"]]
-        return {"state": matrices["state"] | behind, "param_groups": groups}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Take up ``state_dict``'s."""
-        n, values = self.n_matrices, state["state"]
-        parts = {index: values[index] for index in values if index < n}
-        behind = {index - n: values[index] for index in values if index >= n}
-        matrices, others = state["param_groups"]
-        self.muon.load_state_dict({"state": parts, "param_groups": [matrices]})
-        self.adamw.load_state_dict({"state": behind, "param_groups": [others]})
+    matrices, others = [], []
+    for name, parameter in model.named_parameters():
+        inner = {"attention", "feed_forward"} & set(name.split("."))
+        (matrices if inner and parameter.dim() == 2 else others).append(parameter)
+    of_matrices = torch.optim.Muon(matrices, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+    return Joint(of_matrices, torch.optim.AdamW(others, **adamw))
 
 
-def set_learning_rate(optimizer: "torch.optim.Optimizer | Muon", rate: float) -> None:
+def set_learning_rate(optimizer: "torch.optim.Optimizer | Joint", rate: float) -> None:
     """The rate of the optimizer's next step, of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate

@@ -1,0 +1,127 @@
+"""Commands of the family: what a checkpoint holds.
+
+Other commands import this too: nothing here imports torch before it is needed.
+"""
+
+import argparse
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from pathlib import Path
+
+import yaml
+
+from memorization.configuration import check, merged, with_defaults
+from memorization.files import DamagedFile, read_made_by
+from memorization.provenance import ROOT
+
+
+def add(subparsers: argparse._SubParsersAction) -> None:
+    """Register the commands of the family."""
+    parser = subparsers.add_parser(
+        "inspect",
+        help="print what a checkpoint holds, and how it differs from another or from a condition's model",
+        description="Print the tensors of a checkpoint: a safetensors file, a file of torch.save, or a folder of "
+        "torch.distributed.checkpoint. No code in it is run.",
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path)
+    parser.add_argument(
+        "--pattern", metavar="PATTERN", nargs="+", default=[], help="print what these would match in `freeze`"
+    )
+    parser.add_argument("--against", metavar="OTHER", type=Path, help="compare with another checkpoint")
+    parser.add_argument(
+        "--condition", metavar="NAME", help="compare with the model of a condition of the configuration"
+    )
+    parser.add_argument(
+        "--configfile", "--configfiles", metavar="FILE", type=Path, nargs="+", default=[], help="overlays"
+    )
+    parser.add_argument(
+        "--trace",
+        action="store_true",
+        help="print the shape of every intermediate for one batch, and the first tensor that does not fit, in the "
+        "model of --condition, or of the condition that the checkpoint says it is of",
+    )
+    parser.set_defaults(
+        run=lambda options: inspect(
+            options.checkpoint,
+            options.pattern,
+            options.against,
+            configured_condition(options.condition, options.configfile) if options.condition else None,
+            options.trace,
+        )
+    )
+
+
+def inspect(
+    checkpoint: Path,
+    patterns: Iterable[str] = (),
+    against: Path | None = None,
+    condition: Mapping | None = None,
+    trace: bool = False,
+) -> None:
+    """Print what a checkpoint holds.
+
+    Parameters
+    ----------
+    checkpoint : as ``layer_loading.read_state`` takes it
+    patterns : of ``freezing.freeze``; what each matches is printed
+    against : another checkpoint, whose differences are printed
+    condition : settings of ``model.build``; where its model's tensors have other names or shapes is printed
+    trace : whether to print what a model computes for one batch; of ``condition``, else of the checkpoint's own
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If a checkpoint cannot be read, or does not say of which condition it is and none is given.
+    """
+    import torch
+
+    from memorization.memory_layer import inspection
+    from memorization.memory_layer.model import build
+    from memorization.training.layer_loading import read_state
+
+    state = read_state(checkpoint)
+    found = inspection.contents(state)
+    print(found.to_string(index=False))
+    print(f"{len(found)} tensors, {found['elements'].sum():,} elements, {found['bytes'].sum():,} bytes")
+    for pattern in patterns:
+        names = inspection.matched(state, pattern)
+        elements = sum(state[name].numel() for name in names)
+        print(f"\npattern {pattern}: {len(names)} tensors, {elements:,} elements", *names, sep="\n  ")
+    compared = {} if against is None else {str(against): read_state(against)}
+    if condition is not None:
+        with torch.device("meta"):
+            compared["the condition's model"] = build(condition, *inspection.sizes(state, checkpoint)).state_dict()
+    for other, there in compared.items():
+        rows = inspection.differences(state, there)
+        print(f"\nagainst {other}: {len(rows)} tensors differ")
+        for name, difference, detail in rows.itertuples(index=False):
+            print(f"  {name}: {difference} ({detail})")
+    if trace:
+        vocabulary, length = inspection.sizes(state, checkpoint)
+        tokens = inspection.batch(vocabulary, length)
+        traced = inspection.trace(build(condition or _own_condition(checkpoint), vocabulary, length), tokens, state)
+        print(f"\ntrace of {tuple(tokens.shape)} tokens:", traced.steps.to_string(index=False), sep="\n")
+        print(f"first mismatch: {traced.mismatch}" if traced.mismatch else "every tensor fits the model")
+
+
+def configured_condition(name: str, configfiles: Iterable[Path]) -> dict:
+    """A condition of the default configuration with overlays, completed by the defaults.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none of that name, or the family's section has a mistake.
+    """
+    from memorization.memory_layer.conditions import MemoryLayer
+
+    overlay = reduce(merged, (yaml.safe_load(path.read_text("utf-8")) or {} for path in configfiles), {})
+    config = with_defaults(overlay, ROOT.parent / "config", [MemoryLayer.name]) | {"families": [MemoryLayer.name]}
+    check(config, ROOT.parent / "workflow/schemas", [MemoryLayer.name], strict=False)
+    return MemoryLayer(config[MemoryLayer.name]).condition(name)
+
+
+def _own_condition(checkpoint: Path) -> dict:
+    try:
+        return read_made_by(checkpoint)["params"]["condition"]
+    except (OSError, DamagedFile, KeyError, TypeError) as error:
+        raise ValueError(f"{checkpoint}: does not say of which condition it is; give it by --condition NAME") from error

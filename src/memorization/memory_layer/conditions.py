@@ -1,0 +1,153 @@
+"""The family's part of the configuration: its conditions, what cannot go together, its tables and figures.
+
+Imported when the Snakefile is read: nothing here may import torch.
+"""
+
+from collections.abc import Mapping
+
+from memorization.configuration import ConfigurationError, named
+from memorization.family import Family, Figure, Table
+from memorization.memory_layer import sizes
+from memorization.memory_layer.data import kinds
+from memorization.models.shape import TRAINING
+from memorization.provenance import generator
+
+OF_ALL = ("records", "runs", "recall", "history", "losses", "logits", "calibration", "errors", "parameters")
+OF_SLOTS = ("usage", "value_norms", "activations")  # of conditions with a memory
+
+
+class MemoryLayer(Family):
+    """The section ``memory_layer``."""
+
+    name = "memory_layer"
+    kinds = (*OF_ALL, *OF_SLOTS, "forgetting")
+
+    @property
+    def data_kinds(self) -> list[str]:
+        """The kinds of data sets that there are, each once."""
+        return sorted({data["kind"] for data in self.section["datasets"]})
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self._shapes: dict[str, tuple[int, int, float]] = {}
+
+    @property
+    def with_slots(self) -> list[str]:
+        """The conditions that have a memory."""
+        return [name for name in self.names if self.condition(name)["arm"] in sizes.MEMORIES]
+
+    @property
+    def tables(self) -> list[Table]:
+        keys = ("comparisons", "frequency", "retention")
+        others = dict.fromkeys(OF_SLOTS, sorted(self.with_slots)) | {"forgetting": sorted(self.section["retention"])}
+        found = {name: name for name in ("recall", "usage", "parameters", "forgetting")}
+        settings = {key: self.section[key] for key in keys}
+        return [self.pooled(*OF_ALL, **others), self.findings(lambda: settings, **found)]
+
+    def checkpoint(self, condition: str, seed: int | str, step: int | None = None) -> dict:
+        """The wildcards of a checkpoint of a condition, by default of its last step."""
+        return {"condition": condition, "seed": seed, "step": step or self.condition(condition)["steps"]}
+
+    def pretrained(self, name: str, seed: int | str) -> list[dict]:
+        """The checkpoint, as ``checkpoint`` gives it, from which a condition starts, if it is one of the workflow's."""
+        of = self.condition(name)["pretrained"] or {}
+        return [self.checkpoint(of["condition"], seed, of.get("step"))] if "condition" in of else []
+
+    def training_size(self, name: str) -> dict[str, float]:
+        """As ``Family.training_size``; a text counts as long as the longest of its data set, a token as a character."""
+        condition, (vocabulary, length, answer) = self.condition(name), self._shape(self.condition(name)["dataset"])
+        seeds, flops = len(self.seeds(name)), sizes.forward_flops(condition, vocabulary, length, answer)
+        total = seeds * TRAINING * condition["steps"] * condition["batch_size"] * flops
+        parameters = sizes.parameters(condition, vocabulary, length)
+        return {"jobs": seeds, "parameters": parameters, "steps": condition["steps"], "flops": total}
+
+    def _shape(self, name: str) -> tuple[int, int, float]:
+        """Of a data set, made for the purpose: the vocabulary, the longest text, the mean answer."""
+        if name not in self._shapes:
+            data = self.datasets[name]
+            table = kinds.make(data, generator(self.name, name, self.first_seed, "data"))
+            answer = float((table["answer_end"] - table["answer_start"]).mean())
+            self._shapes[name] = len(kinds.characters(data)) + 1, int(table["text"].str.len().max()), answer
+        return self._shapes[name]
+
+    def check(self) -> None:
+        for data in self.section["datasets"]:
+            kinds.check(data, f"{self.name}.datasets[{data['name']}]")
+        for name in self.names:
+            self._check_condition(name)
+        for key in ("frequency", "retention", "errors"):
+            self.check_conditions(self.section[key], key)
+        for comparison in self.section["comparisons"]:
+            self.check_conditions(comparison["conditions"], f"comparisons[{comparison['name']}].conditions")
+        for name in self.section["retention"]:
+            if not self.condition(name)["pretrained"]:
+                raise ConfigurationError(
+                    f"{self.name}.retention: {name} starts from no checkpoint; allowed: conditions with pretrained"
+                )
+
+    def _check_condition(self, name: str) -> None:
+        where, condition = f"{self.name}.conditions[{name}]", self.condition(name)
+        named(self.section["datasets"], condition["dataset"], f"{where}.dataset")
+        if condition["d_model"] % condition["n_heads"]:
+            raise ConfigurationError(
+                f"{where}.d_model: {condition['d_model']} is not divisible by n_heads, {condition['n_heads']}"
+            )
+        if condition["key_dim"] % 2 and condition["keys"] == "product":
+            raise ConfigurationError(f"{where}.key_dim: {condition['key_dim']} is odd; allowed: an even number")
+        most = condition["n_keys"] if condition["keys"] == "product" else sizes.slots(condition)
+        if condition["top_k"] > most:
+            raise ConfigurationError(f"{where}.top_k: {condition['top_k']} is above n_keys; allowed: 2 to {most}")
+        n_layers = condition["n_layers"]
+        for layer in condition["memory_layers"]:
+            if not -n_layers <= layer < n_layers:
+                raise ConfigurationError(f"{where}.memory_layers: {layer}; allowed: {-n_layers} to {n_layers - 1}")
+        if condition["arm"] == "peer" and condition["keys"] == "flat":
+            raise ConfigurationError(f"{where}.keys: flat; allowed with arm peer: product")
+        if condition["warmup"] >= condition["steps"]:
+            raise ConfigurationError(
+                f"{where}.warmup: {condition['warmup']}; allowed: fewer than steps, {condition['steps']}"
+            )
+        self._check_pretrained(where, condition)
+
+    def _check_pretrained(self, where: str, condition: Mapping) -> None:
+        of = condition["pretrained"] or {}
+        if of and ("condition" in of) == ("path" in of):
+            raise ConfigurationError(f"{where}.pretrained: allowed: one of condition, path")
+        seen, name = [], of.get("condition")
+        while name is not None:
+            named(self.section["conditions"], name, f"{where}.pretrained.condition")
+            if name in seen:
+                raise ConfigurationError(f"{where}.pretrained: {' <- '.join([*seen, name])} is a circle")
+            if of.get("step", 0) > self.condition(name)["steps"]:
+                raise ConfigurationError(
+                    f"{where}.pretrained.step: {of['step']}; allowed: 1 to the last of {name}, "
+                    f"{self.condition(name)['steps']}"
+                )
+            seen.append(name)
+            of = self.condition(name)["pretrained"] or {}
+            name = of.get("condition")
+
+    @property
+    def figures(self) -> list[Figure]:
+        comparisons, retention = self.section["comparisons"], self.section["retention"]
+        compared = [name for each in comparisons for name in each["conditions"]]
+        first = comparisons[0]["conditions"]
+        with_slots = [name for name in dict.fromkeys(compared) if name in self.with_slots]
+        return [
+            self._figure("recall", ["recall"], compared, {"comparisons": comparisons}),
+            self._figure("frequency", ["recall"], self.section["frequency"]),
+            self._figure("loss", ["losses"], compared, {"comparisons": comparisons}),
+            self._figure("retention", ["recall", "forgetting"], retention),
+            self._figure("logits", ["logits", "calibration"], first),
+            self._figure("errors", ["errors"], self.section["errors"]),
+            self._figure("parameters", ["parameters"], first),
+            self._figure("usage", ["usage"], with_slots),
+            self._figure("value_norms", ["value_norms"], with_slots),
+            self._figure("activations", ["activations"], with_slots[:1]),
+        ]
+
+    def _figure(self, name: str, kinds: list[str], conditions: list[str], settings: Mapping | None = None) -> Figure:
+        """A figure of the runs of some conditions."""
+        inputs = {kind: self.runs(kind, sorted(set(conditions))) for kind in kinds}
+        settings = settings or ({} if name == "activations" else {"conditions": conditions})
+        return Figure(name, lambda: inputs, lambda: settings)

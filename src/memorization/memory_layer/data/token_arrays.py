@@ -1,0 +1,51 @@
+"""A data set as arrays of tokens, with what training asks of its rows."""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from memorization.memory_layer.data import kinds
+from memorization.memory_layer.data.tokens import consistency, tokenize, tokenizer
+from memorization.memory_layer.hash_hop import ALPHABETS
+
+STRINGS = 1000  # at most so many are tried in every context
+HOPS = {"first_hop": 1, "second_hop": 2, "composed": 3}  # groups of two_hop
+ALONE = {"alone": "{}", "before_space": "{} "}
+
+
+def token_arrays(table, dataset: Mapping) -> dict[str, np.ndarray]:
+    """``tokens.tokenize`` of a data set, and of its rows ``split``, ``copies`` and ``group``.
+
+    The group is what recall is counted by: the exposures in a pass (``bucket``); of two_hop 1 for the first hop, 2 for
+    the second, 3 for the composed question; of hash_hop the hops, 0 for links without context.
+    """
+    found = tokenizer(dataset["tokenizer"], kinds.characters(dataset))
+    arrays = tokenize(table, found, **kinds.masking(dataset))
+    columns = {"split": table["split"].to_numpy(str), "copies": table["copies"].to_numpy(), "group": groups(table)}
+    return arrays | columns
+
+
+def groups(table) -> np.ndarray:
+    """(n,) int64, see ``token_arrays``."""
+    if "hops" in table:
+        return np.where(table["kind"] == "link", 0, table["hops"]).astype(np.int64)
+    if "kind" in table:
+        return table["kind"].map(HOPS).to_numpy(np.int64)
+    return table["bucket"].to_numpy(np.int64)
+
+
+def consistency_of(table, dataset: Mapping):
+    """``tokens.consistency`` of a data set's hashes, or of the words of its answers where they are no chains."""
+    found = tokenizer(dataset["tokenizer"], kinds.characters(dataset))
+    if dataset["kind"] == "hash_hop":
+        pattern = f"[{ALPHABETS[dataset['alphabet']]}]{{{dataset['hash_length']}}}"
+        strings = dict.fromkeys(
+            string
+            for text in table["text"]
+            for string in re.findall(rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])", text)
+        )
+        return consistency(list(strings)[:STRINGS], found)
+    spans = zip(table["text"], table["answer_start"], table["answer_end"], strict=True)
+    strings = dict.fromkeys(word for text, start, end in spans for word in text[start:end].split())
+    return consistency(list(strings)[:STRINGS], found, ALONE)

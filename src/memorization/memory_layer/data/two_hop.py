@@ -1,0 +1,102 @@
+"""Two facts, A is B's and B is C's, and whether a model that was trained on both says what follows for A and C.
+
+Imported when the Snakefile is read: nothing here may import torch or pandas.
+"""
+
+import math
+import string
+from collections.abc import Mapping
+
+import numpy as np
+
+from memorization.configuration import ConfigurationError
+from memorization.memory_layer.data.examples import examples
+from memorization.memory_layer.data.names import check_strings, unique_strings
+
+LETTERS = string.ascii_uppercase
+
+
+def make(settings: Mapping, rng: np.random.Generator):
+    """Examples of chains A → B → C, whose names are all different, in the splits train and novel.
+
+    Facts are "A:B " and "B:C ", what follows from them is "A>C ", or with a chain of thought "A>B C ". All facts
+    are in training, and what follows from them for the ``known`` chains; for the ``novel`` ones it never is.
+    The task's columns: ``kind`` (first_hop, second_hop, composed), ``chain``, its number, and ``answer``.
+
+    Parameters
+    ----------
+    settings : ``num_chains``; ``known``, their share; ``chain_of_thought``; ``entity``, characters of a name
+    """
+    count, known = settings["num_chains"], _known(settings)
+    a, b, c = unique_strings(3 * count, settings["entity"], LETTERS, rng).reshape(3, count).tolist()
+    chain_of_thought = settings["chain_of_thought"]
+    then = [f"{bridge} {last}" for bridge, last in zip(b, c, strict=True)] if chain_of_thought else c
+    asked = [f"{name}:" for name in (*a, *b)] + [f"{name}>" for name in a]
+    answers = [*b, *c, *then]
+    starts = np.array([len(question) for question in asked])
+    kind = np.repeat(["first_hop", "second_hop", "composed"], count)
+    chain = np.tile(np.arange(count), 3)
+    is_novel = (kind == "composed") & (chain >= known)
+    lengths = np.array([len(answer) for answer in answers])
+    letters = np.where((kind == "composed") & chain_of_thought, 2, 1) * settings["entity"]
+    table = examples(
+        {
+            "text": [f"{question}{answer} " for question, answer in zip(asked, answers, strict=True)],
+            "answer_start": starts,
+            "answer_end": starts + lengths,
+            "split": np.where(is_novel, "novel", "train"),
+            "item": asked,
+            "copies": np.where(is_novel, 0, 1),
+            "bucket": 1,
+            "chance": (letters / len(LETTERS) + (lengths - letters)) / lengths,  # an inner space is no guess
+            "prior_bits": letters * math.log2(len(LETTERS)),
+            "kind": kind,
+            "chain": chain,
+            "answer": answers,
+        }
+    )
+    verify(table)
+    return table
+
+
+def verify(table) -> None:
+    """Assert that of each novel chain both facts are trained, and what follows from them is not.
+
+    Raises
+    ------
+    ValueError
+        One line that names the question.
+    """
+    trained = table[table["copies"] > 0]
+    facts = dict(zip(trained["item"], trained["answer"], strict=True))
+    for question, answer in table.loc[table["split"] == "novel", ["item", "answer"]].itertuples(index=False):
+        first = question.removesuffix(">")
+        bridge = facts.get(f"{first}:")
+        if bridge is None or facts.get(f"{bridge}:") != answer.split(" ")[-1]:
+            raise ValueError(f"two_hop: {question!r}: not both of its facts are in training")
+        if question in facts:
+            raise ValueError(f"two_hop: {question!r}: novel, but trained")
+
+
+def check(settings: Mapping, where: str) -> None:
+    """Refuse too few names, and chains that are all known or all novel.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    check_strings(3 * settings["num_chains"], settings["entity"], LETTERS, f"{where}: names")
+    if not 0 < _known(settings) < settings["num_chains"]:
+        raise ConfigurationError(
+            f"{where}.known: {settings['known']} of {settings['num_chains']} chains; allowed: a share that leaves some "
+            "known and some novel"
+        )
+
+
+def characters(settings: Mapping) -> str:
+    """All that may stand in a text, sorted."""
+    return "".join(sorted(f"{LETTERS}:> "))
+
+
+def _known(settings: Mapping) -> int:
+    return round(settings["known"] * settings["num_chains"])

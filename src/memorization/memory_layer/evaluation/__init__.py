@@ -1,0 +1,1 @@
+"""What a trained memory answers, and which slots it uses for it."""

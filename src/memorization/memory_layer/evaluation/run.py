@@ -1,0 +1,74 @@
+"""All tables of a run, from its checkpoint, its trajectory and its data set."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from memorization.memory_layer.batches import Passes
+from memorization.memory_layer.evaluation import tables
+from memorization.memory_layer.evaluation.errors import errors_table
+from memorization.memory_layer.evaluation.retention import forgetting_table
+from memorization.memory_layer.model import build
+from memorization.memory_layer.training import Facts, evaluate, passes_of
+
+
+def run_tables(
+    condition: Mapping,
+    data: pd.DataFrame,
+    arrays: Mapping[str, np.ndarray],
+    trajectory: Mapping[str, np.ndarray],
+    state: Mapping[str, Tensor],
+    pretrained: str | None,
+    n_examples: int,
+    name: str,
+    seed: int,
+    device: str,
+) -> dict[str, pd.DataFrame]:
+    """The tables of a run, by name.
+
+    Parameters
+    ----------
+    condition : its settings
+    data, arrays : its data set, as a table and as tokens
+    trajectory, state : ``training.train``'s, at the last step
+    pretrained : the checkpoint that it started from, if it did
+    n_examples : rows of each split whose retrievals are kept
+    name, seed : the run
+    device : where it is evaluated
+    """
+    facts, run = Facts(arrays, device), {"condition": name, "seed": seed}
+    model = build(condition, facts.vocabulary, facts.length).to(device)
+    model.load_state_dict(state)
+    rows = np.arange(len(facts))
+    tokens = tables.by_token(model, facts, rows)
+    by_fact = tables.by_fact(tokens, data, facts)
+    steps = int(trajectory["step"].max())
+    passes: Passes = passes_of(condition, facts, seed)
+    exposures, last = passes.exposures(steps)
+    trained = np.isin(facts.split, condition["train_on"])
+    examples = np.concatenate([facts.rows(split)[:n_examples] for split in sorted(set(facts.split))])
+    activations = tables.activations_table(model, facts, examples, data["item"].to_numpy(), run)
+    _, _, use = evaluate(model, facts, np.flatnonzero(trained & (facts.copies > 0)))
+    about = run | {"arm": condition["arm"]}
+    others = np.where((facts.copies > 0) & (pretrained is not None), "before_switch", "held_out")
+    phase = np.where(trained, "after_switch" if pretrained else "train", others)
+    exact = float(by_fact["exact"][trained].mean())
+    dataset = {"dataset": condition["dataset"], "arm": condition["arm"]}
+    found = {
+        "records": tables.fact_records(by_fact, exposures, last, phase, about | {"step": steps}),
+        "runs": tables.run_row(trajectory, about),
+        "recall": tables.recall_table(by_fact, tokens, facts.split, exposures, run | dataset),
+        "history": tables.history_table(trajectory, facts, run),
+        "losses": tables.losses_table(trajectory["loss"], run),
+        "logits": tables.logits_table(tokens, facts, run),
+        "calibration": tables.calibration_table(tokens, facts.split, run),
+        "usage": tables.usage_table(trajectory, run),
+        "value_norms": tables.norms_table(model, use, run),
+        "activations": activations,
+        "errors": errors_table(by_fact, tokens, data, facts, run),
+        "parameters": tables.parameters_table(condition, facts, tables.distinct_slots(activations), exact, run),
+        "forgetting": forgetting_table(condition, facts, by_fact, pretrained, seed, device, run),
+    }
+    return found

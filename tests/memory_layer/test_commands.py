@@ -1,0 +1,125 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from command_line import ROOT
+
+from memorization.__main__ import main
+from memorization.configuration import ConfigurationError
+from memorization.memory_layer import commands
+from memorization.memory_layer.model import build
+from memorization.training.checkpoints import write_tensors
+
+CONDITION = {
+    "n_layers": 2, "n_heads": 2, "d_model": 8, "positions": "learned", "init_std": 0.02, "arm": "memory",
+    "memory_layers": [-1], "shared_pool": False, "keys": "product", "n_keys": 4, "memory_heads": 2, "top_k": 2,
+    "key_dim": 4, "query_norm": "none", "gate": True, "value_update": "dense",
+}  # fmt: skip
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A checkpoint of the family, as a rule writes it."""
+    torch.manual_seed(0)
+    path = tmp_path / "step1.safetensors"
+    write_tensors(path, build(CONDITION, vocabulary=11, length=6).state_dict(), {"params": {"condition": CONDITION}})
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """``run(*arguments)``: the exit status, what is printed, and the error, of a configuration with two conditions."""
+    conditions = {"same": CONDITION, "more_keys": CONDITION | {"n_keys": 5}}
+    monkeypatch.setattr(commands, "configured_condition", lambda name, files: conditions[name])
+
+    def inspect(*arguments):
+        status = main(["inspect", *map(str, arguments)])
+        printed = capsys.readouterr()
+        return status, printed.out.splitlines(), printed.err
+
+    return inspect
+
+
+def test_a_checkpoint_is_printed_with_its_sizes(checkpoint, run):
+    status, lines, error = run(checkpoint)
+    assert (status, error) == (0, "")
+    rows = [line.split() for line in lines]
+    assert rows[0] == ["name", "shape", "type", "elements", "bytes"]
+    assert ["layers.1.feed_forward.values.weight", "(16,", "8)", "float32", "128", "512"] in rows
+    elements = sum(parameter.numel() for parameter in build(CONDITION, 11, 6).parameters())
+    assert lines[-1] == f"{len(lines) - 2} tensors, {elements:,} elements, {4 * elements:,} bytes"
+
+
+def test_what_patterns_match_is_printed(checkpoint, run):
+    _, lines, _ = run(checkpoint, "--pattern", "*.values", "layers.9")
+    begin = lines.index("pattern *.values: 1 tensors, 128 elements")
+    assert lines[begin + 1] == "  layers.1.feed_forward.values.weight"
+    assert lines[-1] == "pattern layers.9: 0 tensors, 0 elements"
+
+
+def test_what_differs_from_another_checkpoint_is_printed(checkpoint, run, tmp_path):
+    model = build(CONDITION | {"n_layers": 3}, vocabulary=11, length=6)
+    write_tensors(tmp_path / "other.safetensors", model.state_dict(), {})
+    _, lines, _ = run(checkpoint, "--against", tmp_path / "other.safetensors")
+    differing = lines[next(n for n, line in enumerate(lines) if line.startswith(f"against {tmp_path}")) + 1 :]
+    assert any(line.startswith("  head.weight: values (largest difference") for line in differing)
+    assert "  layers.1.feed_forward.values.weight: extra ((16, 8))" in differing
+    assert "  layers.2.feed_forward.values.weight: missing ((16, 8))" in differing
+    _, lines, _ = run(checkpoint, "--against", checkpoint)
+    assert lines[-1] == f"against {checkpoint}: 0 tensors differ"
+
+
+def test_what_differs_from_a_condition_s_model_is_printed(checkpoint, run):
+    _, lines, _ = run(checkpoint, "--condition", "more_keys")
+    assert lines[lines.index("against the condition's model: 2 tensors differ") + 1 :] == [
+        "  layers.1.feed_forward.keys: shape ((2, 2, 4, 2), there (2, 2, 5, 2))",
+        "  layers.1.feed_forward.values.weight: shape ((16, 8), there (25, 8))",
+    ]
+    assert run(checkpoint, "--condition", "same")[1][-1] == "against the condition's model: 0 tensors differ"
+
+
+def test_a_trace_is_of_the_checkpoint_s_own_condition_or_of_the_one_that_is_named(checkpoint, run):
+    _, lines, _ = run(checkpoint, "--trace")
+    assert "trace of (2, 6) tokens:" in lines
+    assert ["layers.1.feed_forward", "softmax", "(2,", "6,", "2,", "2)"] in [line.split() for line in lines]
+    assert lines[-1] == "every tensor fits the model"
+    _, lines, _ = run(checkpoint, "--trace", "--condition", "more_keys")
+    expected = "layers.1.feed_forward.keys: (2, 2, 5, 2) in the model, (2, 2, 4, 2) in the checkpoint"
+    assert lines[-1] == f"first mismatch: {expected}"
+
+
+def test_what_cannot_be_inspected_is_an_error_in_a_line(checkpoint, run, tmp_path):
+    write_tensors(tmp_path / "silent.safetensors", build(CONDITION, 11, 6).state_dict(), {"rule": "some"})
+    write_tensors(tmp_path / "other.safetensors", {"a": torch.zeros(1)}, {"params": {"condition": CONDITION}})
+    for arguments, message in (
+        (["absent"], "absent: no such file"),
+        ([tmp_path / "silent.safetensors", "--trace"], "does not say of which condition it is; give it by --condition"),
+        ([tmp_path / "other.safetensors", "--trace"], "has no token_embedding.weight"),
+        ([checkpoint, "--against", tmp_path], "no folder of torch.distributed.checkpoint"),
+    ):
+        status, _, error = run(*arguments)
+        assert status == 1
+        assert message in error
+        assert error.count("\n") == 1
+
+
+def test_a_condition_is_that_of_the_configuration_with_overlays(tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    conditions = yaml.safe_load((ROOT / "config/families/memory_layer.yaml").read_text())["memory_layer"]["conditions"]
+    name = conditions[0]["name"]
+    overlay.write_text("memory_layer:\n  defaults: {n_layers: 7}\n")
+    assert commands.configured_condition(name, [])["n_layers"] != 7
+    assert commands.configured_condition(name, [overlay])["n_layers"] == 7
+    with pytest.raises(ConfigurationError, match=rf"memory_layer\.conditions: there is no 'absent'; allowed: .*{name}"):
+        commands.configured_condition("absent", [overlay])
+    overlay.write_text("memory_layer:\n  defaults: {n_layers: many}\n")
+    with pytest.raises(ConfigurationError, match=r"memory_layer\.defaults\.n_layers: 'many'"):
+        commands.configured_condition(name, [overlay])
+
+
+def test_commands_of_others_need_no_torch_for_this_one():
+    code = "import sys, memorization.memory_layer.commands; print('torch' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "False"

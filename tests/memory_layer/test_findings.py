@@ -1,0 +1,97 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from memorization.memory_layer.findings import findings_table, pooled
+
+
+def recall_rows():
+    """Two conditions of two seeds, which answer 0.01 more in seed 1; `later` has learned new facts too."""
+    rows = []
+    for name, exact in (("memory", {1: 0.2, 8: 0.9}), ("dense", {1: 0.1, 8: 0.5})):
+        for seed in (0, 1):
+            row = {"condition": name, "seed": seed, "exact_chance": 1e-3}
+            rows += [
+                row | {"split": "train", "group": group, "n": 100 * group, "exact": exact[group] + 0.01 * seed}
+                for group in (1, 8)
+            ]
+            rows.append(row | {"split": "val", "group": 1, "n": 50, "exact": 0.003})
+    for seed in (0, 1):
+        row = {"condition": "later", "seed": seed, "exact_chance": 1e-3, "group": 1, "n": 100}
+        rows += [row | {"split": "train", "exact": 0.6}, row | {"split": "new", "exact": 0.95}]
+    return pd.DataFrame(rows)
+
+
+def forgetting_rows():
+    """In seed 0 more is lost where the overlap is larger, in seed 1 less; half of the facts are forgotten."""
+    overlap = np.linspace(0, 1, 20)
+    parts = [
+        pd.DataFrame({"overlap": overlap, "nll_after_bits": 2 + 4 * (overlap if seed == 0 else 1 - overlap)})
+        for seed in (0, 1)
+    ]
+    table = pd.concat(parts, keys=[0, 1], names=["seed"]).reset_index(level=0)
+    exact_after = np.tile([0.0, 1.0], len(overlap))
+    return table.assign(condition="later", nll_before_bits=1.0, exact_before=1.0, exact_after=exact_after)
+
+
+@pytest.fixture(scope="module")
+def table():
+    usage = pd.DataFrame(
+        [
+            {"condition": "memory", "seed": 0, "layer": 1, "split": split, "step": step, "used": used}
+            for split, step, used in (("train", 10, 0.9), ("train", 0, 0.5), ("val", 10, 0.1))
+        ]
+    )
+    parameters = pd.DataFrame([{"condition": "memory", "seed": 0, "total": 1000, "active": 100}])
+    comparisons = [{"name": name, "conditions": ["memory", "dense"]} for name in ("arms", "again")]
+    found = findings_table(
+        recall_rows(), usage, parameters, forgetting_rows(), comparisons, frequency=["memory"], retention=["later"]
+    )
+    assert not found.duplicated(["finding", "condition"]).any()
+    return found.set_index(["finding", "condition"])
+
+
+def test_groups_are_pooled_by_their_items_and_those_without_any_are_left_out():
+    rows = pd.DataFrame({"seed": 0, "split": ["a", "a", "b"], "n": [1, 3, 0], "exact": [1.0, 0.0, np.nan]})
+    assert pooled(rows, ["split"], ["exact"]).to_dict("records") == [{"split": "a", "exact": 0.25, "n": 4}]
+
+
+def test_levels_are_of_splits_and_of_groups(table):
+    row = table.loc[("exact match at the end, train", "memory")]
+    assert row["value"] == pytest.approx((0.2 + 8 * 0.9) / 9 + 0.005)
+    assert row["n"] == 2
+    assert table.loc[("exact match at the end, train, 8 in a pass", "memory"), "value"] == pytest.approx(0.905)
+    assert table.loc[("exact match at the end, train, group 1", "dense"), "value"] == pytest.approx(0.105)
+    assert ("exact match at the end, val, group 1", "dense") not in table.index
+
+
+def test_only_what_is_never_trained_is_compared_with_chance(table):
+    assert table.loc[("exact match at the end, val, less chance", "dense"), "value"] == pytest.approx(0.002)
+    of = table.index.get_level_values("finding")
+    assert set(of[of.str.contains("less chance")]) == {"exact match at the end, val, less chance"}
+
+
+def test_others_are_compared_with_the_first_in_pairs_of_seeds(table):
+    row = table.loc[("exact match at the end, train, difference", "dense - memory")]
+    assert row["value"] == pytest.approx((0.1 + 8 * 0.5) / 9 - (0.2 + 8 * 0.9) / 9)
+    assert row["high"] - row["low"] < 1e-9
+
+
+def test_a_second_training_is_judged_by_old_facts_new_ones_and_what_foretells_the_loss(table):
+    assert table.loc[("exact match after the second training, old facts", "later"), "value"] == pytest.approx(0.6)
+    assert table.loc[("exact match after the second training, new facts", "later"), "value"] == pytest.approx(0.95)
+    assert table.loc[("old facts kept, of those known before", "later"), "value"] == pytest.approx(0.5)
+    assert table.loc[("bits lost by an old fact", "later"), "value"] == pytest.approx(3)
+    assert table.loc[("Spearman, overlap against bits lost", "later"), "seeds"] == "0:1 1:-1"
+
+
+def test_slots_and_parameters_are_those_at_the_end_on_trained_facts(table):
+    assert table.loc[("slots used at the end, layer 1", "memory"), "value"] == 0.9
+    assert table.loc[("parameters, total", "memory"), "value"] == 1000
+    assert table.loc[("parameters, active", "memory"), "value"] == 100
+
+
+def test_without_a_second_training_nothing_is_said_of_it():
+    nothing = pd.DataFrame(columns=["condition", "seed", "layer", "split", "step", "used", "total", "active"])
+    found = findings_table(recall_rows(), nothing, nothing, forgetting_rows().iloc[:0], [], [], [])
+    assert not found["finding"].str.contains("second training|overlap|slots").any()

@@ -1,0 +1,12 @@
+"""Rule memory_layer_synthetic_qa: pairs of numbers, seen from 1 to 128 times in a pass."""
+
+from memorization.files import write_table
+from memorization.job import job
+from memorization.memory_layer.data import synthetic_qa
+from memorization.memory_layer.data.examples import huggingface
+from memorization.provenance import generator
+
+with job(snakemake) as this:
+    rng = generator("memory_layer", this.wildcards.dataset, this.seed, "data")
+    table = synthetic_qa.make(this.settings("dataset"), rng)
+    write_table(this.output.table, table, this.made_by, huggingface=huggingface(table))
