@@ -7,7 +7,7 @@ from memorization.configuration import ConfigurationError
 from memorization.memory_layer.data import names, two_hop
 from memorization.provenance import generator
 
-SETTINGS = {"num_chains": 50, "known": 0.7, "chain_of_thought": False, "entity": 3}
+SETTINGS = {"num_chains": 50, "known": 0.7, "chain_of_thought": False, "entity": 3, "behind": 0}
 
 
 def made(seed=0, **change):
@@ -81,7 +81,10 @@ def test_a_novel_chain_that_is_not_what_it_says_is_refused(how):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"entity": 1}, "data: names: 150 different ones are needed, but 1 characters of 26 allow 13; allowed: fewer"),
+        (
+            {"entity": 1, "behind": 0},
+            "data: names: 150 different ones are needed, but 1 characters of 26 allow 13; allowed: fewer",
+        ),
         ({"known": 1.0}, "data.known: 1.0 of 50 chains; allowed: a share that leaves some known and some novel"),
         ({"known": 0.001}, "data.known: 0.001 of 50 chains"),
     ],

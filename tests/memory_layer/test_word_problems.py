@@ -96,7 +96,7 @@ def test_longer_problems_are_left_out_and_counted(capsys):
     assert table["text"].str.len().max() <= 250
     assert len(table) == 120
     assert table.attrs["left_out"] > 10
-    assert capsys.readouterr().out == (
+    assert capsys.readouterr().err == (
         f"{table.attrs['left_out']} problems of more than 250 characters were left out\n"
     )
     with pytest.raises(ValueError, match="max_length: of 1000 problems none is new and has at most 50 characters"):

@@ -39,21 +39,23 @@ def build(condition: Mapping, vocabulary: int, length: int) -> Decoder:
     size = {key: condition[key] for key in ("n_layers", "n_heads", "d_model", "positions", "init_std")}
     modules: dict[int, nn.Module] = {}
     for layer in layers(condition):
-        values = next(iter(modules.values())).values if modules and condition["shared_pool"] else None
-        modules[layer] = _module(condition, values)
+        shared = next(iter(modules.values())) if modules and condition["shared_pool"] else None
+        modules[layer] = _module(condition, shared)
     return Decoder(vocabulary, vocabulary, length, feed_forward=modules, **size)
 
 
-def _module(condition: Mapping, values: nn.Embedding | None) -> nn.Module:
+def _module(condition: Mapping, shared: nn.Module | None) -> nn.Module:
     d_model = condition["d_model"]
     if condition["arm"] == "none":
         return Nothing()
     if condition["arm"] not in MEMORIES:
         return FeedForward(d_model, feed_forward_width(condition), "gelu", bias=True)
     size = {"n_heads": condition["memory_heads"], "top_k": condition["top_k"], "key_dim": condition["key_dim"]}
+    values = None if shared is None else shared.values
     options = {"query_norm": condition["query_norm"], "values": values, "sparse": condition["value_update"] != "dense"}
     if condition["arm"] == "peer":
-        return PEER(d_model, condition["n_keys"], **size, **options)
+        down = None if shared is None else shared.down
+        return PEER(d_model, condition["n_keys"], **size, **options, down=down)
     options["gate"] = condition["gate"]
     if condition["keys"] == "flat":
         return FlatKeyMemory(d_model, slots(condition), **size, **options)

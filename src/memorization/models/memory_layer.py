@@ -153,9 +153,9 @@ class ProductKeyMemory(Memory):
 class PEER(ProductKeyMemory):
     """A neuron a slot: pooled = Σ weight · gelu(down · x) · up, of retrieved slots; ``values`` are the up-vectors."""
 
-    def __init__(self, d_model: int, n_keys: int, n_heads: int, top_k: int, key_dim: int, **options):
+    def __init__(self, d_model: int, n_keys: int, n_heads: int, top_k: int, key_dim: int, down=None, **options):
         super().__init__(d_model, n_keys, n_heads, top_k, key_dim, gate=False, **options)
-        self.down = pool(self.n_slots, d_model)
+        self.down = pool(self.n_slots, d_model) if down is None else down
 
     def pooled(self, x: Tensor, weights: Tensor, slots: Tensor) -> Tensor:
         down = F.embedding(slots, self.down.weight, sparse=self.sparse)  # (…, n_heads, top_k, d_model)

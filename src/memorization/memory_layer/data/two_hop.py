@@ -21,24 +21,31 @@ def make(settings: Mapping, rng: np.random.Generator):
 
     Facts are "A:B " and "B:C ", what follows from them is "A>C ", or with a chain of thought "A>B C ". All facts
     are in training, and what follows from them for the ``known`` chains; for the ``novel`` ones it never is.
+    Each fact stands ``behind`` so many other names too, "X A:B ", once each, and the rest as often as these together:
+    else no fact is ever trained behind other letters, and none is found behind "A>B ".
     The task's columns: ``kind`` (first_hop, second_hop, composed), ``chain``, its number, and ``answer``.
 
     Parameters
     ----------
-    settings : ``num_chains``; ``known``, their share; ``chain_of_thought``; ``entity``, characters of a name
+    settings : ``num_chains``; ``known``, their share; ``chain_of_thought``; ``entity``, characters of a name; ``behind``
     """
     count, known = settings["num_chains"], _known(settings)
-    a, b, c = unique_strings(3 * count, settings["entity"], LETTERS, rng).reshape(3, count).tolist()
+    behind, entity = settings["behind"], settings["entity"]
+    drawn = unique_strings((3 + 2 * behind) * count, entity, LETTERS, rng)
+    (a, b, c), others = drawn[: 3 * count].reshape(3, count).tolist(), drawn[3 * count :].tolist()
     chain_of_thought = settings["chain_of_thought"]
     then = [f"{bridge} {last}" for bridge, last in zip(b, c, strict=True)] if chain_of_thought else c
-    asked = [f"{name}:" for name in (*a, *b)] + [f"{name}>" for name in a]
-    answers = [*b, *c, *then]
+    facts = [f"{name}:" for name in (*a, *b)]
+    prefixed = [f"{other} {fact}" for other, fact in zip(others, facts * behind, strict=True)]
+    asked = [*facts, *(f"{name}>" for name in a), *prefixed]
+    answers = [*b, *c, *then, *[*b, *c] * behind]
     starts = np.array([len(question) for question in asked])
-    kind = np.repeat(["first_hop", "second_hop", "composed"], count)
-    chain = np.tile(np.arange(count), 3)
+    copies = np.repeat([max(1, behind), 1], [3 * count, len(prefixed)])
+    kinds = ["first_hop", "second_hop", "composed", *["first_hop", "second_hop"] * behind]
+    kind, chain = np.repeat(kinds, count), np.tile(np.arange(count), len(kinds))
     is_novel = (kind == "composed") & (chain >= known)
     lengths = np.array([len(answer) for answer in answers])
-    letters = np.where((kind == "composed") & chain_of_thought, 2, 1) * settings["entity"]
+    letters = np.where((kind == "composed") & chain_of_thought, 2, 1) * entity
     table = examples(
         {
             "text": [f"{question}{answer} " for question, answer in zip(asked, answers, strict=True)],
@@ -46,7 +53,7 @@ def make(settings: Mapping, rng: np.random.Generator):
             "answer_end": starts + lengths,
             "split": np.where(is_novel, "novel", "train"),
             "item": asked,
-            "copies": np.where(is_novel, 0, 1),
+            "copies": np.where(is_novel, 0, copies),
             "bucket": 1,
             "chance": (letters / len(LETTERS) + (lengths - letters)) / lengths,  # an inner space is no guess
             "prior_bits": letters * math.log2(len(LETTERS)),
@@ -85,7 +92,7 @@ def check(settings: Mapping, where: str) -> None:
     ------
     ConfigurationError
     """
-    check_strings(3 * settings["num_chains"], settings["entity"], LETTERS, f"{where}: names")
+    check_strings((3 + 2 * settings["behind"]) * settings["num_chains"], settings["entity"], LETTERS, f"{where}: names")
     if not 0 < _known(settings) < settings["num_chains"]:
         raise ConfigurationError(
             f"{where}.known: {settings['known']} of {settings['num_chains']} chains; allowed: a share that leaves some "

@@ -4,6 +4,7 @@ Imported when the Snakefile is read: nothing here may import torch or pandas.
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -37,7 +38,7 @@ def make(settings: Mapping, rng: np.random.Generator):
     """
     path, most, count = settings.get("path"), settings["max_length"], settings["count"]
     chosen, left_out = _of_file(path, most, count, rng) if path else _own(most, count, rng)
-    print(f"{left_out} problems of more than {most} characters were left out")
+    print(f"{left_out} problems of more than {most} characters were left out", file=sys.stderr)
     texts = [_text(problem) for problem in chosen]
     val = held_out(count, settings["val"])
     split = np.repeat(["val", "train"], [val, count - val])

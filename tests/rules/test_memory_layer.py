@@ -1,0 +1,274 @@
+from functools import cache
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+from sections import complete
+from snakemake.exceptions import WorkflowError
+
+from memorization.files import read_arrays, read_made_by, read_table
+from memorization.memory_layer.conditions import OF_ALL, MemoryLayer
+from memorization.memory_layer.data import kinds
+from memorization.memory_layer.data.token_arrays import token_arrays
+from memorization.memory_layer.evaluation.run import run_tables
+from memorization.memory_layer.training import FactLearner, Facts, train
+from memorization.provenance import generator
+from memorization.records import RECORD, RUN
+from memorization.training.checkpoints import Unfinished, read_tensors, write_tensors
+
+MEMORY_LAYER = MemoryLayer(complete("smoke")["memory_layer"])  # memory of two seeds, top_t from it on, five more
+RESULTS = "results/memory_layer"
+DATA = f"{RESULTS}/datasets/{{}}/seed{{}}.parquet"
+TOKENS = f"{RESULTS}/tokens/{{}}/seed{{}}.npz"
+CHECKPOINT = f"{RESULTS}/checkpoints/{{}}/seed{{}}/step{{}}.safetensors"
+TRAJECTORY = f"{RESULTS}/trajectories/{{}}/seed{{}}/step{{}}.npz"
+EVALUATION = f"{RESULTS}/evaluations/{{}}/seed{{}}/{{}}.parquet"
+ROWS = {"pairs": 24 + 8 + 8, "frequencies": 40, "two_hop": 3 * 8, "one_hop": 24 + 4, "word_problems": 20}
+
+
+@cache
+def table(dataset, seed=0):
+    return kinds.make(MEMORY_LAYER.datasets[dataset], generator("memory_layer", dataset, seed, "data"))
+
+
+@cache
+def tokens(dataset, seed=0):
+    return token_arrays(table(dataset, seed), MEMORY_LAYER.datasets[dataset])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """``made.trained(condition, seed)``, a state and a trajectory; ``made.tables(condition, seed)``, all of a run."""
+
+    class Made:
+        folder = tmp_path_factory.mktemp("made")
+
+        @cache
+        def trained(self, name, seed=0):
+            condition, facts = (
+                MEMORY_LAYER.settings(name),
+                Facts(tokens(MEMORY_LAYER.condition(name)["dataset"], seed), "cpu"),
+            )
+            learner = FactLearner(condition, facts, seed, "cpu", self.before(name, seed))
+            unfinished = Unfinished(str(self.folder / f"{name}{seed}.unfinished"), 1000)
+            return train(learner, MEMORY_LAYER.section["evaluation"], condition["steps"], unfinished, 1000)
+
+        def before(self, name, seed):
+            """The path of the checkpoint that a run starts from, written anew, or None."""
+            for each in MEMORY_LAYER.pretrained(name, seed):
+                path = self.folder / "{condition}_{seed}.safetensors".format(**each)
+                write_tensors(path, self.trained(each["condition"], seed)[0], {})
+                return str(path)
+
+        @cache
+        def tables(self, name, seed=0):
+            condition, data = MEMORY_LAYER.settings(name), MEMORY_LAYER.condition(name)["dataset"]
+            state, trajectory = self.trained(name, seed)
+            run = (self.before(name, seed), MEMORY_LAYER.section["evaluation"]["n_examples"], name, seed, "cpu")
+            return run_tables(condition, table(data, seed), tokens(data, seed), trajectory, state, *run)
+
+    return Made()
+
+
+@pytest.fixture
+def evaluations(given, made):
+    """``evaluations(kind)``: that table of the runs that have it in a figure or a pooled table, by path."""
+
+    def write(kind, conditions=None):
+        inputs = {}
+        for run in MEMORY_LAYER.runs(kind, conditions).wildcards:
+            run = (run["condition"], run["seed"])
+            inputs |= given(EVALUATION.format(*run, kind), made.tables(*run)[kind])
+        return inputs
+
+    return write
+
+
+def of_figure(name):
+    """The conditions that a figure shows."""
+    (figure,) = (figure for figure in MEMORY_LAYER.figures if figure.name == name)
+    return {kind: sorted({run["condition"] for run in of.wildcards}) for kind, of in figure.inputs().items()}
+
+
+@pytest.fixture
+def drawn(draw, evaluations):
+    """``drawn(rule)``: the svg of a figure from the evaluations that it shows."""
+
+    def run(rule):
+        figure = rule.removesuffix("_figure")
+        conditions = of_figure(figure.removeprefix("memory_layer_"))
+        inputs = {path: file for kind, names in conditions.items() for path, file in evaluations(kind, names).items()}
+        return draw(rule, figure, inputs)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("rule", "dataset"),
+    [
+        ("memory_layer_digit_lookup", "pairs"),
+        ("memory_layer_synthetic_qa", "frequencies"),
+        ("memory_layer_two_hop", "two_hop"),
+        ("memory_layer_hash_hop", "one_hop"),
+        ("memory_layer_word_problems", "word_problems"),
+    ],
+)
+def test_data_are_those_of_their_seed_and_open_as_a_dataset(run_rule, tmp_path, monkeypatch, rule, dataset):
+    path = run_rule(rule, DATA.format(dataset, 1))
+    pd.testing.assert_frame_equal(read_table(str(path)), table(dataset, 1))
+    made_by = read_made_by(path)
+    assert made_by["rule"] == rule
+    assert made_by["params"]["dataset"] == MEMORY_LAYER.datasets[dataset]
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "home")  # nothing below the user's HF_HOME
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    opened = datasets.load_dataset("parquet", data_files=str(path), cache_dir=str(tmp_path / "cache"), split="train")
+    assert opened.num_rows == len(table(dataset, 1))
+    assert opened["text"] == table(dataset, 1)["text"].tolist()
+    assert opened.features["answer_start"].dtype == "int64"
+    if dataset != "one_hop":  # which has the links of its chains too
+        assert opened.num_rows <= ROWS[dataset]
+
+
+@pytest.mark.parametrize("dataset", ["pairs", "one_hop"])
+def test_tokens_are_the_texts_and_the_same_wherever_a_string_stands(run_rule, given, tmp_path, dataset):
+    inputs = given(DATA.format(dataset, 0), table(dataset))
+    path = run_rule("memory_layer_tokens", TOKENS.format(dataset, 0), inputs)
+    arrays = read_arrays(path)
+    assert arrays.keys() == tokens(dataset).keys()
+    for name, array in tokens(dataset).items():
+        np.testing.assert_array_equal(arrays[name], array)
+    assert arrays["lengths"].tolist() == table(dataset)["text"].str.len().tolist()
+    assert read_made_by(path)["made_from"].keys() == inputs.keys()
+    consistency = pd.read_parquet(tmp_path / f"{RESULTS}/tokens/{dataset}/seed0_consistency.parquet")
+    assert len(consistency)
+
+
+def test_training_learns_and_says_what_made_it(run_rule, given, tmp_path):
+    inputs = given(TOKENS.format("pairs", 0), tokens("pairs"))
+    path = run_rule("memory_layer_train", TRAJECTORY.format("memory", 0, 8), inputs, as_in_a_run=True)
+    arrays = read_arrays(path)
+    assert arrays["step"][[0, -1]].tolist() == [0, 8]
+    assert arrays["loss"].shape == (8,)
+    assert arrays["nll"][-1].sum() < arrays["nll"][0].sum()
+    assert arrays["use_splits"].tolist() == ["new", "novel", "train"]
+    made_by = read_made_by(path)
+    assert made_by["params"].keys() == {"condition", "evaluation"}
+    assert made_by["params"]["condition"] == MEMORY_LAYER.settings("memory")
+    assert made_by["params"]["evaluation"] == {"n_records": 3, "n_items": 4}
+    assert made_by["made_from"].keys() == inputs.keys()
+    assert "matplotlib" not in made_by["versions"]
+    assert not list(path.parent.glob("*.unfinished"))
+    assert "step 8/8  loss" in (tmp_path / "logs/memory_layer/train/memory/seed0/step8.log").read_text()
+    checkpoint = tmp_path / CHECKPOINT.format("memory", 0, 8)
+    assert read_made_by(checkpoint)["params"]["condition"]["arm"] == "memory"
+    assert read_tensors(checkpoint)["layers.0.feed_forward.values.weight"].shape == (64, 16)
+
+
+def test_a_training_may_stop_earlier_and_is_the_beginning_of_the_whole(run_rule, given, made, tmp_path):
+    inputs = given(TOKENS.format("pairs", 0), tokens("pairs"))
+    arrays = read_arrays(run_rule("memory_layer_train", TRAJECTORY.format("memory", 0, 3), inputs))
+    whole = made.trained("memory")[1]
+    np.testing.assert_allclose(arrays["loss"], whole["loss"][:3], rtol=1e-5)
+    assert arrays["step"][-1] == 3
+    assert (tmp_path / CHECKPOINT.format("memory", 0, 3)).exists()
+
+
+def test_a_second_training_starts_from_the_checkpoint_of_the_first_and_moves_few_rows(run_rule, given, made, tmp_path):
+    before = made.trained("memory")[0]
+    inputs = given(TOKENS.format("pairs", 0), tokens("pairs")) | given(CHECKPOINT.format("memory", 0, 8), before)
+    path = run_rule("memory_layer_train", CHECKPOINT.format("top_t", 0, 8), inputs)
+    assert read_made_by(path)["made_from"].keys() == inputs.keys()
+    after = read_tensors(path)
+    assert {name for name in before if before[name].equal(after[name])} == {"token_embedding.weight", "head.weight"}
+    moved = (before["layers.0.feed_forward.values.weight"] != after["layers.0.feed_forward.values.weight"]).any(dim=1)
+    assert 1 <= moved.sum() <= 8 * 4  # top_t of each step
+    assert "started from" in (tmp_path / "logs/memory_layer/train/top_t/seed0/step8.log").read_text()
+
+
+def test_training_refuses_damaged_tokens_by_name(run_rule, given, tmp_path):
+    inputs = given(TOKENS.format("pairs", 0), tokens("pairs"))
+    (path, file) = next(iter(inputs.items()))
+    file.write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(WorkflowError):
+        run_rule("memory_layer_train", TRAJECTORY.format("memory", 0, 8), inputs)
+    last = (tmp_path / "logs/memory_layer/train/memory/seed0/step8.log").read_text().splitlines()[-1]
+    assert f"{path}: damaged" in last
+
+
+@pytest.mark.parametrize("name", ["top_t", "dense", "one_hop"])
+def test_evaluation_makes_the_tables_of_a_run(run_rule, given, made, tmp_path, name):
+    data = MEMORY_LAYER.condition(name)["dataset"]
+    state, trajectory = made.trained(name)
+    inputs = given(DATA.format(data, 0), table(data)) | given(TOKENS.format(data, 0), tokens(data))
+    inputs |= given(CHECKPOINT.format(name, 0, 8), state) | given(TRAJECTORY.format(name, 0, 8), trajectory)
+    for each in MEMORY_LAYER.pretrained(name, 0):
+        inputs |= given(CHECKPOINT.format(*each.values()), made.trained(each["condition"])[0])
+    path = run_rule("memory_layer_evaluate", EVALUATION.format(name, 0, "recall"), inputs)
+    assert read_made_by(path)["made_from"].keys() == inputs.keys()
+    tables = {kind: pd.read_parquet(tmp_path / EVALUATION.format(name, 0, kind)) for kind in MEMORY_LAYER.kinds}
+    assert tables.keys() == made.tables(name).keys()
+    assert list(tables["records"]) == list(RECORD)
+    assert list(tables["runs"]) == list(RUN)
+    assert len(tables["records"]) == len(table(data))
+    assert tables["recall"]["n"].sum() == len(table(data))
+    assert tables["errors"]["n"].sum() == len(table(data))
+    assert tables["losses"]["step"].tolist() == list(range(1, 9))
+    assert all(tables[kind].empty == (name == "dense") for kind in ("usage", "value_norms", "activations"))
+    forgotten = tables["forgetting"]
+    assert len(forgotten) == (24 if name == "top_t" else 0)  # the old pairs
+    if name == "top_t":
+        assert forgotten["overlap"].between(0, 64).all()
+        assert {*tables["records"]["phase"]} == {"before_switch", "after_switch", "held_out"}
+
+
+def test_tables_hold_all_runs(run_rule, evaluations, tmp_path):
+    (pooled, _) = MEMORY_LAYER.tables
+    inputs = {}
+    for kind, of in pooled.inputs().items():
+        inputs |= evaluations(kind, sorted({run["condition"] for run in of.wildcards}))
+    run_rule("memory_layer_runs_table", "results/tables/memory_layer_recall.parquet", inputs)
+    runs = {}
+    for kind in pooled.files:
+        rows = pd.read_parquet(tmp_path / f"results/tables/memory_layer_{kind}.parquet")
+        runs[kind] = rows[["condition", "seed"]].drop_duplicates().to_numpy().tolist()
+    every = [[name, seed] for name in sorted(MEMORY_LAYER.names) for seed in MEMORY_LAYER.seeds(name)]
+    assert all(runs[kind] == every for kind in OF_ALL)
+    assert runs["usage"] == [run for run in every if run[0] != "dense"]
+    assert runs["forgetting"] == [["top_t", 0]]
+
+
+def test_findings_are_made_of_pooled_tables_alone(run_rule, given, made):
+    inputs = {}
+    for kind in ("recall", "usage", "parameters", "forgetting"):
+        runs = [(name, seed) for name in sorted(MEMORY_LAYER.names) for seed in MEMORY_LAYER.seeds(name)]
+        parts = [part for run in runs if len(part := made.tables(*run)[kind])]
+        inputs |= given(f"results/tables/memory_layer_{kind}.parquet", pd.concat(parts, ignore_index=True))
+    path = run_rule("memory_layer_findings_table", "results/tables/memory_layer_findings.csv", inputs)
+    values = pd.read_csv(path).set_index(["finding", "condition"])["value"]
+    total = made.tables("memory")["parameters"]["total"].item()
+    assert values["parameters, total", "memory"] == total
+    assert values["exact match after the second training, old facts", "top_t"] >= 0
+    assert ("exact match at the end, train, difference", "two_hop - memory") in values.index
+    assert read_made_by(path.with_suffix(".parquet"))["made_from"].keys() == inputs.keys()
+
+
+@pytest.mark.parametrize(
+    ("rule", "there"),
+    [
+        ("memory_layer_recall_figure", ["guessing", "novel", "exact match at the end"]),
+        ("memory_layer_frequency_figure", ["times that a fact stands in a pass", "never trained"]),
+        ("memory_layer_loss_figure", ["nats per answer token", "two_hop"]),
+        ("memory_layer_retention_figure", ["exact match, old facts", "foretold", "top_t, "]),
+        ("memory_layer_logits_figure", ["rank of the right token", "share of tokens right"]),
+        ("memory_layer_errors_figure", ["share of items", "one_hop, 1"]),
+        ("memory_layer_parameters_figure", ["parameters that a token uses", "memory"]),
+        ("memory_layer_usage_figure", ["slots used, share", "two_hop"]),
+        ("memory_layer_value_norms_figure", ["norm of a value, mean", "memory"]),
+        ("memory_layer_activations_figure", ["largest weight of a slot", "novel "]),
+    ],
+)
+def test_a_figure_is_drawn_from_evaluations(drawn, rule, there):
+    svg = drawn(rule)
+    for text in there:
+        assert text in svg
