@@ -52,5 +52,5 @@ def test_each_pass_and_each_stream_has_an_order_of_its_own():
 
 
 def test_no_rows_are_refused():
-    with pytest.raises(ValueError, match="^batches: there is no row to train on$"):
+    with pytest.raises(ValueError, match=r"^batches: there is no row to train on$"):
         Passes(np.zeros(3, int), 2, "test")

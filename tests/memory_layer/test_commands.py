@@ -10,7 +10,8 @@ from memorization.__main__ import main
 from memorization.configuration import ConfigurationError
 from memorization.memory_layer import commands
 from memorization.memory_layer.model import build
-from memorization.training.checkpoints import write_tensors
+from memorization.models.memory_layer_conversion import RouterMemory
+from memorization.training.checkpoints import read_tensors, write_tensors
 
 CONDITION = {
     "n_layers": 2, "n_heads": 2, "d_model": 8, "positions": "learned", "init_std": 0.02, "arm": "memory",
@@ -123,3 +124,37 @@ def test_commands_of_others_need_no_torch_for_this_one():
     code = "import sys, memorization.memory_layer.commands; print('torch' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "False"
+
+
+@pytest.mark.parametrize("keys", ["flat", "router"])
+def test_a_converted_checkpoint_computes_the_same(checkpoint, tmp_path, capsys, keys):
+    assert main(["convert", str(checkpoint), str(tmp_path / "to.safetensors"), "--keys", keys]) == 0
+    assert f"layer 1 with {keys} keys" in capsys.readouterr().out
+    before, after = (read_tensors(path) for path in (checkpoint, tmp_path / "to.safetensors"))
+    name = "layers.1.feed_forward." + ("keys" if keys == "flat" else "router.weight")
+    assert after[name].shape == ((2, 16, 4) if keys == "flat" else (32, 8))
+    assert torch.equal(after["layers.1.feed_forward.values.weight"], before["layers.1.feed_forward.values.weight"])
+    model = build(CONDITION | {"keys": "flat"}, vocabulary=11, length=6)
+    if keys == "flat":
+        model.load_state_dict(after)
+    else:
+        model.layers[1].feed_forward = RouterMemory(8, 16, 2, 2)
+        model.load_state_dict(after)
+    original = build(CONDITION, vocabulary=11, length=6)
+    original.load_state_dict(before)
+    tokens = torch.arange(6)[None]
+    torch.testing.assert_close(model(tokens), original(tokens))
+
+
+def test_what_has_no_product_keys_is_not_converted(tmp_path, capsys):
+    dense = CONDITION | {"arm": "none"}
+    path = tmp_path / "dense.safetensors"
+    write_tensors(path, build(dense, vocabulary=11, length=6).state_dict(), {"params": {"condition": dense}})
+    assert main(["convert", str(path), str(tmp_path / "to.safetensors")]) == 1
+    assert "its arm has no product keys to convert" in capsys.readouterr().err
+    assert not (tmp_path / "to.safetensors").exists()
+
+
+def test_show_names_what_is_not_there(tmp_path, capsys):
+    assert main(["show", "memory", "0", "train/1", "--results", str(tmp_path)]) == 1
+    assert "no checkpoint of memory, seed 0" in capsys.readouterr().err

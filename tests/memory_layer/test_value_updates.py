@@ -4,6 +4,7 @@ import pytest
 import torch
 from memory_layer_facts import CONDITION, facts
 
+from memorization.memory_layer.batches import Passes
 from memorization.memory_layer.model import Retrieved, memories
 from memorization.memory_layer.training import FactLearner
 from memorization.memory_layer.value_updates import (
@@ -24,21 +25,24 @@ def learner(update, **change):
 
 
 def moved_by_steps(ours, steps):
-    """Of each step which slots the batch retrieved, and which rows of each value moved."""
+    """Of each step which slots were read, at answers or elsewhere, and which rows of each value moved."""
+    read = []
+    for memory in memories(ours.model).values():
+        memory.read = lambda x, weights, slots, of=memory.read: read.append(slots.flatten()) or of(x, weights, slots)
     for n in range(1, steps + 1):
-        retrieved = {first: counts > 0 for first, counts in ours.retrievals(ours.passes.batch(n)).items()}
+        read.clear()
         before = [each.detach().clone() for each in ours.optimizer.values]
         ours.step(n)
         moved = [(one != other).any(dim=1) for one, other in zip(before, ours.optimizer.values, strict=True)]
-        yield n, retrieved, moved
+        yield n, torch.isin(torch.arange(64), torch.cat(read)), moved
 
 
 @pytest.mark.parametrize("change", [{}, {"memory_layers": [0, 1], "shared_pool": True}, {"arm": "peer"}])
 def test_rows_moves_retrieved_rows_alone_and_all_of_them(change):
     for _, retrieved, moved in moved_by_steps(learner("rows", **change), 6):
         for each in moved:
-            assert not (each & ~retrieved[min(retrieved)]).any()
-            assert (each == retrieved[min(retrieved)]).float().mean() > 0.9
+            assert not (each & ~retrieved).any()
+            assert (each == retrieved).float().mean() > 0.9  # at the last token of a text the gradient is 0
             assert each.any()
             assert not each.all()
 
@@ -46,20 +50,16 @@ def test_rows_moves_retrieved_rows_alone_and_all_of_them(change):
 def test_dense_moves_rows_that_are_no_longer_read():
     seen = torch.zeros(64, dtype=torch.bool)
     for n, retrieved, (moved,) in moved_by_steps(learner("dense"), 6):
-        seen |= retrieved[1]
+        seen |= retrieved
         assert torch.equal(moved, seen)
-        assert n == 1 or not torch.equal(moved, retrieved[1])
+        assert n == 1 or not torch.equal(moved, retrieved)
 
 
 @pytest.mark.parametrize("change", [{}, {"arm": "peer"}])
 def test_top_t_moves_the_rows_that_are_its_best_and_no_other(change):
     ours = learner("top_t", **change)
-    retrievals = [
-        ours.retrievals(ours.passes.__class__(FACTS.copies * (FACTS.split == "new"), 2, *names).batch(n))
-        for names in [("memory_layer", "pairs", 0, "background")]
-        for n in range(1, 5)
-    ]
-    df = sum((each[1] > 0).long() for each in retrievals)
+    others = Passes(FACTS.copies * (FACTS.split == "new"), 2, "memory_layer", "pairs", 0, "background")
+    df = sum((ours.retrievals(others.batch(n))[1] > 0).long() for n in range(1, 5))
     assert torch.equal(ours.top_t[1].df, df)
     for n in range(1, 6):
         counts = ours.retrievals(ours.passes.batch(n))[1]
@@ -100,7 +100,8 @@ def test_counts_are_those_of_the_layers_that_read_a_pool():
 
 def test_rows_that_are_not_kept_leave_the_gradient():
     parameter = torch.nn.Parameter(torch.zeros(5, 2))
-    parameter.grad = torch.sparse_coo_tensor([[0, 2, 4]], torch.arange(6.0).view(3, 2), (5, 2)).coalesce()
+    parameter.grad = torch.sparse_coo_tensor([[0, 2, 4]], torch.arange(6.0).view(3, 2), (5, 2), check_invariants=True)
+    parameter.grad = parameter.grad.coalesce()
     keep_rows(parameter, torch.tensor([1, 2, 4]))
     assert parameter.grad.is_coalesced()
     assert parameter.grad.to_dense().tolist() == [[0, 0], [0, 0], [2, 3], [0, 0], [4, 5]]
@@ -113,7 +114,7 @@ def test_values_and_the_rest_are_clipped_each_to_its_norm(update):
     for parameter in optimizer.rest:
         parameter.grad = torch.full_like(parameter, 7.0)
     (values,) = optimizer.values
-    rows = torch.sparse_coo_tensor([[1, 3]], torch.full((2, 16), 0.01), values.shape).coalesce()
+    rows = torch.sparse_coo_tensor([[1, 3]], torch.full((2, 16), 0.01), values.shape, check_invariants=True).coalesce()
     values.grad = rows.to_dense() if update == "dense" else rows
     optimizer.clip_gradients()
     assert values.grad.to_dense().norm().item() == pytest.approx(0.01 * 32**0.5)  # below: as it was
@@ -139,7 +140,7 @@ def test_values_are_those_that_train_each_once_and_have_a_rate_of_their_own():
 
 def test_nothing_to_train_is_refused():
     model = learner("dense").model.requires_grad_(False)
-    with pytest.raises(ValueError, match="^freeze: nothing is left to train$"):
+    with pytest.raises(ValueError, match=r"^freeze: nothing is left to train$"):
         ValueOptimizer(model, CONDITION)
 
 

@@ -7,8 +7,8 @@ from product_key_memory import PKM
 from torch.nn import functional as F
 
 from memorization.models.decoder import Decoder
-from memorization.models.memory_conversion import RouterMemory, flat_to_router, product_to_flat, router_to_flat
 from memorization.models.memory_layer import PEER, FlatKeyMemory, ProductKeyMemory, candidates
+from memorization.models.memory_layer_conversion import RouterMemory, flat_to_router, product_to_flat, router_to_flat
 
 SIZE = {"d_model": 12, "n_keys": 9, "n_heads": 3, "top_k": 4, "key_dim": 6}
 

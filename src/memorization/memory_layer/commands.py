@@ -1,4 +1,4 @@
-"""Commands of the family: what a checkpoint holds.
+"""Commands of the family: what a checkpoint holds, its keys in another form, and how it answers one item.
 
 Other commands import this too: nothing here imports torch before it is needed.
 """
@@ -49,6 +49,29 @@ def add(subparsers: argparse._SubParsersAction) -> None:
             options.trace,
         )
     )
+
+    _add_convert(subparsers)
+    _add_show(subparsers)
+
+
+def _add_convert(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "convert",
+        help="write a checkpoint whose memories have flat keys, or a router, for product keys: the same function",
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="of a condition of memory_layer")
+    parser.add_argument("to", metavar="TO", type=Path, help="the safetensors file that is written")
+    parser.add_argument("--keys", choices=("flat", "router"), default="flat", help="(%(default)s)")
+    parser.set_defaults(run=lambda options: convert(options.checkpoint, options.to, options.keys))
+
+
+def _add_show(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("show", help="print how a run answers an item, and which slots it retrieves")
+    parser.add_argument("condition", metavar="CONDITION")
+    parser.add_argument("seed", metavar="SEED", type=int)
+    parser.add_argument("item", metavar="ITEM", help="a split and an item, as in the records, such as train/123456")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the folder of a run (%(default)s)")
+    parser.set_defaults(run=lambda options: show(options.condition, options.seed, options.item, options.results))
 
 
 def inspect(
@@ -102,6 +125,84 @@ def inspect(
         traced = inspection.trace(build(condition or _own_condition(checkpoint), vocabulary, length), tokens, state)
         print(f"\ntrace of {tuple(tokens.shape)} tokens:", traced.steps.to_string(index=False), sep="\n")
         print(f"first mismatch: {traced.mismatch}" if traced.mismatch else "every tensor fits the model")
+
+
+def convert(checkpoint: Path, to: Path, keys: str) -> None:
+    """Write a checkpoint of the family with its memories' keys in another form.
+
+    Parameters
+    ----------
+    checkpoint : that says of which condition it is
+    to : the file that is written
+    keys : ``flat``, or ``router``, a linear map of what the layer reads
+
+    Raises
+    ------
+    ValueError
+        If it has no product keys, or its queries are normalized (``router``).
+    """
+    from memorization.memory_layer.inspection import sizes
+    from memorization.memory_layer.model import build, memories
+    from memorization.models.memory_layer import PEER, ProductKeyMemory
+    from memorization.models.memory_layer_conversion import flat_to_router, product_to_flat
+    from memorization.training.checkpoints import write_tensors
+    from memorization.training.layer_loading import read_state
+
+    state = read_state(checkpoint)
+    model = build(_own_condition(checkpoint), *sizes(state, checkpoint))
+    model.load_state_dict(state)
+    found = memories(model)
+    if not found or any(not isinstance(each, ProductKeyMemory) or isinstance(each, PEER) for each in found.values()):
+        raise ValueError(f"{checkpoint}: its arm has no product keys to convert; allowed: arm memory, keys product")
+    for n, memory in found.items():
+        flat = product_to_flat(memory)
+        model.layers[n].feed_forward = flat if keys == "flat" else flat_to_router(flat)
+    write_tensors(to, model.state_dict(), read_made_by(checkpoint) | {"converted": keys})
+    print(f"{to}: {', '.join(f'layer {n}' for n in found)} with {keys} keys")
+
+
+def show(condition: str, seed: int, item: str, results: Path) -> None:
+    """Print an item's text, its answer, what the run says token by token, and the slots of the largest weights.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such run or item.
+    """
+    import numpy as np
+
+    from memorization.files import read_arrays, read_table
+    from memorization.memory_layer.evaluation.tables import activations_table, by_token
+    from memorization.memory_layer.model import build
+    from memorization.memory_layer.training import Facts
+    from memorization.training.checkpoints import read_tensors
+
+    folder = results / "memory_layer/checkpoints" / condition / f"seed{seed}"
+    found = sorted(folder.glob("step*.safetensors"), key=lambda path: int(path.stem.removeprefix("step")))
+    if not found:
+        raise FileNotFoundError(f"{folder}: no checkpoint of {condition}, seed {seed}")
+    settings = _own_condition(found[-1])
+    data = read_table(str(results / f"memory_layer/datasets/{settings['dataset']}/seed{seed}.parquet"))
+    rows = np.flatnonzero(data["split"] + "/" + data["item"] == item)
+    if not len(rows):
+        first = data["split"].iloc[0] + "/" + data["item"].iloc[0]
+        raise ValueError(f"{item}: no item of {settings['dataset']}; items are named such as {first}")
+    facts = Facts(read_arrays(str(results / f"memory_layer/tokens/{settings['dataset']}/seed{seed}.npz")), "cpu")
+    model = build(settings, facts.vocabulary, facts.length)
+    model.load_state_dict(read_tensors(found[-1]))
+    row = data.iloc[rows[0]]
+    print(f"text: {row['text']!r}\nanswer: {row['text'][row['answer_start'] : row['answer_end']]!r}")
+    tokens = by_token(model, facts, rows)
+    if "characters" in facts.arrays:
+        said = "".join(map(chr, facts.arrays["characters"][tokens["given"]]))
+        print(f"the likeliest tokens, each given the true ones before it: {said!r}")
+    print(tokens[["position", "right", "probability", "rank", "entropy"]].round(4).to_string(index=False))
+    slots = activations_table(model, facts, rows, data["item"].to_numpy(), {})
+    print(
+        slots[["position", "layer", "head", "slot", "score", "weight"]][slots["rank"] == 0]
+        .round(4)
+        .to_string(index=False)
+    )
 
 
 def configured_condition(name: str, configfiles: Iterable[Path]) -> dict:

@@ -195,6 +195,6 @@ def candidates(k: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tens
 
 def _weighted_sum(values: nn.Embedding, weights: Tensor, slots: Tensor, sparse: bool) -> Tensor:
     """Σ over heads and slots: (…, n_heads, top_k) twice -> (…, d_model)."""
-    bags, shares = slots.flatten(-2).flatten(0, -2), weights.flatten(-2).flatten(0, -2)
+    bags, shares = (each.flatten(-2).flatten(0, -2) for each in (slots, weights.to(values.weight.dtype)))
     pooled = F.embedding_bag(bags, values.weight, per_sample_weights=shares, mode="sum", sparse=sparse)
     return pooled.view(*slots.shape[:-2], -1)

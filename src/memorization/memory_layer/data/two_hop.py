@@ -27,7 +27,7 @@ def make(settings: Mapping, rng: np.random.Generator):
 
     Parameters
     ----------
-    settings : ``num_chains``; ``known``, their share; ``chain_of_thought``; ``entity``, characters of a name; ``behind``
+    settings : ``num_chains``; ``known``, their share; ``chain_of_thought``; ``entity``, letters of a name; ``behind``
     """
     count, known = settings["num_chains"], _known(settings)
     behind, entity = settings["behind"], settings["entity"]

@@ -1,0 +1,167 @@
+import pytest
+import torch
+from command_line import smoke_jobs
+from sections import changed, complete
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from memorization.configuration import ConfigurationError
+from memorization.memory_layer import sizes
+from memorization.memory_layer.conditions import OF_SLOTS, MemoryLayer
+from memorization.memory_layer.data import kinds
+from memorization.memory_layer.data.token_arrays import token_arrays
+from memorization.memory_layer.model import answer_logits, build
+from memorization.models.shape import TRAINING
+from memorization.provenance import generator
+
+SECTION = complete("smoke")["memory_layer"]
+MEMORY_LAYER = MemoryLayer(SECTION)
+DEFAULT = MemoryLayer(complete()["memory_layer"])
+LAST = len(SECTION["conditions"]) - 1  # top_t, which starts from memory
+AT = ("conditions", LAST)
+
+
+@pytest.mark.parametrize("scale", ["smoke", None])
+def test_every_condition_s_model_has_as_many_parameters_as_its_size_says(scale):
+    family = MemoryLayer(complete(scale)["memory_layer"])
+    for name in family.names:
+        condition, (vocabulary, length, _) = family.condition(name), family._shape(family.condition(name)["dataset"])
+        with torch.device("meta"):
+            model = build(condition, vocabulary, length)
+        assert family.training_size(name)["parameters"] == sum(each.numel() for each in model.parameters()), name
+
+
+@pytest.mark.parametrize("name", MEMORY_LAYER.datasets)
+def test_a_data_set_is_as_large_as_its_tokens(name):
+    data = MEMORY_LAYER.datasets[name]
+    arrays = token_arrays(kinds.make(data, generator("memory_layer", name, 0, "data")), data)
+    vocabulary, length, answer = MEMORY_LAYER._shape(name)
+    assert (vocabulary, length) == (arrays["vocabulary"], arrays["tokens"].shape[1])
+    assert answer == pytest.approx(arrays["labels"].sum(axis=1).mean(), rel=0.2)  # less or more by a space
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("change", [{}, *({"arm": arm} for arm in sizes.ARMS), {"keys": "flat"}, {"gate": False}])
+def test_its_flops_are_what_torch_counts_and_the_sums_of_retrieved_values_that_it_does_not(change, layer):
+    condition = MEMORY_LAYER.condition("memory") | {"n_layers": 2, "memory_layers": [layer]} | change
+    vocabulary, length, answers, texts = 12, 14, 6, 3
+    model, tokens = build(condition, vocabulary, length), torch.zeros(texts, length, dtype=torch.int64)
+    rows, columns = torch.arange(texts).repeat_interleave(answers), torch.arange(1, answers + 1).repeat(texts)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        answer_logits(model, tokens, rows, columns, torch.full((texts,), length))
+    positions = answers if layer == 1 else length
+    summed = 2 * condition["memory_heads"] * condition["top_k"] * condition["d_model"] * positions
+    uncounted = summed if condition["arm"] in sizes.MEMORIES else 0
+    flops = sizes.forward_flops(condition, vocabulary, length, answers)
+    assert counter.get_total_flops() == texts * (flops - uncounted)
+
+
+def test_the_flops_of_a_condition_are_those_of_all_its_seeds():
+    condition, shape = MEMORY_LAYER.condition("memory"), MEMORY_LAYER._shape("pairs")
+    size = MEMORY_LAYER.training_size("memory")
+    assert size["jobs"] == 2
+    assert size["flops"] == 2 * TRAINING * 8 * 8 * sizes.forward_flops(condition, *shape)
+
+
+def test_what_a_condition_starts_from_is_a_checkpoint_of_the_same_seed():
+    last = {"condition": "memory", "seed": 1, "step": 8}
+    assert MEMORY_LAYER.pretrained("top_t", 1) == [last]
+    assert MEMORY_LAYER.pretrained("memory", 1) == []
+    of = {"condition": "memory", "step": 3}
+    assert MemoryLayer(changed(SECTION, (*AT, "pretrained"), of)).pretrained("top_t", 1) == [last | {"step": 3}]
+    assert MemoryLayer(changed(SECTION, (*AT, "pretrained"), {"path": "x"})).pretrained("top_t", 1) == []
+
+
+def test_the_workflow_trains_it_first():
+    before = "results/memory_layer/checkpoints/memory/seed0/step8.safetensors"
+    jobs = [job for job in smoke_jobs() if job.rule.name in ("memory_layer_train", "memory_layer_evaluate")]
+    reads = {
+        (job.rule.name, job.wildcards.condition) for job in jobs if before in job.input and job.wildcards.seed == "0"
+    }
+    assert reads >= {("memory_layer_train", "top_t"), ("memory_layer_evaluate", "top_t")}
+    assert ("memory_layer_train", "memory") not in reads
+
+
+def test_figures_and_findings_read_the_runs_that_they_show():
+    family, section = DEFAULT, DEFAULT.section
+    figures = {figure.name: figure for figure in family.figures}
+    assert figures.keys() == section["figures"].keys()
+    compared = {name for each in section["comparisons"] for name in each["conditions"]}
+
+    def shown(figure):
+        return {run["condition"] for of in figures[figure].inputs().values() for run in of.wildcards}
+
+    assert shown("recall") == shown("loss") == compared
+    assert shown("usage") == shown("value_norms") == compared & {*family.with_slots} < compared
+    assert shown("logits") == shown("parameters") == {*section["comparisons"][0]["conditions"]}
+    for name in ("frequency", "retention", "errors"):
+        assert shown(name) == {*section[name]}
+    assert len(shown("activations")) == 1
+    pooled, findings = family.tables
+    assert {*pooled.files} == {*family.kinds}
+    for kind in OF_SLOTS:
+        assert {run["condition"] for run in pooled.inputs()[kind].wildcards} == {*family.with_slots}
+    assert findings.settings().keys() == {"comparisons", "frequency", "retention"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ((*AT, "pretrained"), {"condition": "top_t"}, r"conditions\[top_t\].pretrained: top_t <- top_t is a circle$"),
+        (
+            ("conditions", 0, "pretrained"),
+            {"condition": "top_t"},
+            r"conditions\[memory\].pretrained: top_t <- memory <- top_t is a circle$",
+        ),
+        (
+            (*AT, "pretrained"),
+            {"condition": "nobody"},
+            r"conditions\[top_t\].pretrained.condition: there is no 'nobody'; allowed: memory, dense, ",
+        ),
+        (
+            (*AT, "pretrained"),
+            {"condition": "memory", "step": 9},
+            r"conditions\[top_t\].pretrained.step: 9; allowed: 1 to the last of memory, 8$",
+        ),
+        (
+            (*AT, "pretrained"),
+            {"condition": "memory", "path": "x"},
+            r"conditions\[top_t\].pretrained: allowed: one of condition, path$",
+        ),
+        ((*AT, "pretrained"), {"step": 3}, r"conditions\[top_t\].pretrained: allowed: one of condition, path$"),
+        (
+            (*AT, "pretrained"),
+            None,
+            "retention: top_t starts from no checkpoint; allowed: conditions with pretrained$",
+        ),
+        (("frequency", 0), "nobody", "frequency: there is no 'nobody'; allowed: memory, "),
+        (("retention", 0), "nobody", "retention: there is no 'nobody'"),
+        (("errors", 0), "nobody", "errors: there is no 'nobody'"),
+        (("comparisons", 0, "conditions", 0), "nobody", r"comparisons\[data\].conditions: there is no 'nobody'"),
+        (("conditions", 1, "dataset"), "music", r"conditions\[dense\].dataset: there is no 'music'; allowed: pairs, "),
+        (("defaults", "key_dim"), 7, r"conditions\[memory\].key_dim: 7 is odd; allowed: an even number$"),
+        (("defaults", "top_k"), 9, r"conditions\[memory\].top_k: 9 is above n_keys; allowed: 2 to 8$"),
+        (("defaults", "warmup"), 8, r"conditions\[memory\].warmup: 8; allowed: fewer than steps, 8$"),
+        (("defaults", "memory_layers"), [1], r"conditions\[memory\].memory_layers: 1; allowed: -1 to 0$"),
+        (("defaults", "memory_layers"), [-2], r"conditions\[memory\].memory_layers: -2; allowed: -1 to 0$"),
+        (("defaults", "n_heads"), 3, r"conditions\[memory\].d_model: 16 is not divisible by n_heads, 3$"),
+    ],
+)
+def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, message):
+    with pytest.raises(ConfigurationError, match="^memory_layer." + message) as error:
+        MemoryLayer(changed(SECTION, path, value)).check()
+    assert "\n" not in str(error.value)
+
+
+def test_flat_keys_may_be_of_odd_width_and_more_of_them_retrieved_but_not_by_peer():
+    flat = changed(SECTION, ("defaults", "keys"), "flat")
+    MemoryLayer(changed(changed(flat, ("defaults", "key_dim"), 7), ("defaults", "top_k"), 64)).check()
+    with pytest.raises(ConfigurationError, match=r"\[memory\].top_k: 65 is above n_keys; allowed: 2 to 64$"):
+        MemoryLayer(changed(flat, ("defaults", "top_k"), 65)).check()
+    with pytest.raises(ConfigurationError, match=r"\[dense\].keys: flat; allowed with arm peer: product$"):
+        MemoryLayer(changed(flat, ("conditions", 1, "arm"), "peer")).check()
+
+
+@pytest.mark.parametrize("family", [MEMORY_LAYER, DEFAULT], ids=["smoke", "default"])
+def test_the_configuration_that_stands_is_sound(family):
+    family.check()
