@@ -96,5 +96,6 @@ def cases(config: dict, device: str) -> Iterator[Case]:
         answer = float(facts.labels.sum() / len(facts))
         settings = family.settings(name) | {"steps": 1000}  # more than are measured
         flops = TRAINING * settings["batch_size"] * forward_flops(settings, facts.vocabulary, facts.length, answer)
-        ours = FactLearner(settings | {"precision": "float32"}, facts, 0, device)
-        yield Case(name, "float32", ours.step, lambda n, flops=flops: flops)
+        for precision in ("float32", "bfloat16"):
+            ours = FactLearner(settings | {"precision": precision}, facts, 0, device)
+            yield Case(name, precision, ours.step, lambda n, flops=flops: flops)

@@ -25,7 +25,7 @@ HASHES = PAIRS | {
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A learner at its end, its tensors, and what was recorded of it."""
-    learner = FactLearner(CONDITION | {"memory_layers": [0, 1]}, FACTS, 0, "cpu")
+    learner = FactLearner(CONDITION | {"memory_layers": [0, 1]}, FACTS, 3, "cpu")
     unfinished = Unfinished(tmp_path_factory.mktemp("trained") / "x.a.unfinished", 3600)
     return learner, *train(learner, {"n_records": 3, "n_items": 7}, 20, unfinished, 3600)
 
@@ -199,7 +199,7 @@ def test_sizes_count_the_slots_that_were_measured(found):
 @pytest.mark.parametrize("name", ["none", "dense_compute"])
 def test_models_without_slots_have_the_tables_that_are_not_of_slots(tmp_path, name):
     condition = CONDITION | KINDS[name] | {"steps": 2, "warmup": 1}
-    learner = FactLearner(condition, FACTS, 0, "cpu")
+    learner = FactLearner(condition, FACTS, 3, "cpu")
     unfinished = Unfinished(tmp_path / "x.a.unfinished", 3600)
     state, trajectory = train(learner, {"n_records": 2, "n_items": 3}, 2, unfinished, 3600)
     found = run_tables(condition, DATA, arrays(), trajectory, state, None, 2, "some", 3, "cpu")
