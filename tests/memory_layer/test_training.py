@@ -6,9 +6,9 @@ import torch
 from memory_layer_facts import CONDITION, KINDS, arrays, facts
 
 from memorization.memory_layer import training
-from memorization.memory_layer.evaluation.usage import USAGE, usage
 from memorization.memory_layer.model import answer_logits, memories
 from memorization.memory_layer.training import FactLearner, Facts, evaluate, followed_rows, train
+from memorization.memory_layer.usage import USAGE, usage
 from memorization.training.checkpoints import Unfinished, write_tensors
 
 FACTS = facts()

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from memorization.memory_layer.evaluation.usage import USAGE, divergence, gini, shares, usage
+from memorization.memory_layer.usage import USAGE, divergence, gini, shares, usage
 
 
 def test_use_is_its_plain_formulas():

@@ -103,6 +103,7 @@ def test_one_number_of_one_condition_trains_that_condition(study, family):
     planned = stale(study.folder, SMOKE, config={family: section})
     trained = [job for job in smoke_jobs() if job.rule.name == f"{family}_train"]
     on = [first["name"], *(each["name"] for each in CONFIGURED[family].section.get("switches", ()))]
+    on += [each["name"] for each in others if (each.get("pretrained") or {}).get("condition") == first["name"]]
     assert planned[f"{family}_train"] == sum(job.wildcards.condition in on for job in trained)
     assert not {"random_sequences", "following_sequences", f"{family}_equations"} & planned.keys()
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from memorization.memory_layer.batches import Passes
-from memorization.memory_layer.evaluation.usage import USAGE, usage
 from memorization.memory_layer.model import Retrieved, answer_logits, build, memories
+from memorization.memory_layer.usage import USAGE, usage
 from memorization.memory_layer.value_updates import (
     TopT,
     ValueOptimizer,

@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 
 from memorization.memory_layer import sizes
-from memorization.memory_layer.evaluation.usage import USAGE
 from memorization.memory_layer.model import memories
 from memorization.memory_layer.training import Facts, answers
+from memorization.memory_layer.usage import USAGE
 from memorization.models.decoder import Decoder
 from memorization.records import records, runs
 
