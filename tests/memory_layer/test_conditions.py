@@ -116,7 +116,7 @@ def test_figures_and_findings_read_the_runs_that_they_show():
         (
             (*AT, "pretrained"),
             {"condition": "nobody"},
-            r"conditions\[top_t\].pretrained.condition: there is no 'nobody'; allowed: memory, dense, ",
+            r"conditions\[top_t\].pretrained.condition: there is no 'nobody'; allowed: memory, frequency, ",
         ),
         (
             (*AT, "pretrained"),
@@ -138,7 +138,11 @@ def test_figures_and_findings_read_the_runs_that_they_show():
         (("retention", 0), "nobody", "retention: there is no 'nobody'"),
         (("errors", 0), "nobody", "errors: there is no 'nobody'"),
         (("comparisons", 0, "conditions", 0), "nobody", r"comparisons\[data\].conditions: there is no 'nobody'"),
-        (("conditions", 1, "dataset"), "music", r"conditions\[dense\].dataset: there is no 'music'; allowed: pairs, "),
+        (
+            ("conditions", 1, "dataset"),
+            "music",
+            r"conditions\[frequency\].dataset: there is no 'music'; allowed: pairs, ",
+        ),
         (("defaults", "key_dim"), 7, r"conditions\[memory\].key_dim: 7 is odd; allowed: an even number$"),
         (("defaults", "top_k"), 9, r"conditions\[memory\].top_k: 9 is above n_keys; allowed: 2 to 8$"),
         (("defaults", "warmup"), 8, r"conditions\[memory\].warmup: 8; allowed: fewer than steps, 8$"),
@@ -158,7 +162,7 @@ def test_flat_keys_may_be_of_odd_width_and_more_of_them_retrieved_but_not_by_pee
     MemoryLayer(changed(changed(flat, ("defaults", "key_dim"), 7), ("defaults", "top_k"), 64)).check()
     with pytest.raises(ConfigurationError, match=r"\[memory\].top_k: 65 is above n_keys; allowed: 2 to 64$"):
         MemoryLayer(changed(flat, ("defaults", "top_k"), 65)).check()
-    with pytest.raises(ConfigurationError, match=r"\[dense\].keys: flat; allowed with arm peer: product$"):
+    with pytest.raises(ConfigurationError, match=r"\[frequency\].keys: flat; allowed with arm peer: product$"):
         MemoryLayer(changed(flat, ("conditions", 1, "arm"), "peer")).check()
 
 

@@ -196,7 +196,7 @@ def test_training_refuses_damaged_tokens_by_name(run_rule, given, tmp_path):
     assert f"{path}: damaged" in last
 
 
-@pytest.mark.parametrize("name", ["top_t", "dense", "one_hop"])
+@pytest.mark.parametrize("name", ["top_t", "one_hop"])
 def test_evaluation_makes_the_tables_of_a_run(run_rule, given, made, tmp_path, name):
     data = MEMORY_LAYER.condition(name)["dataset"]
     state, trajectory = made.trained(name)
@@ -214,7 +214,7 @@ def test_evaluation_makes_the_tables_of_a_run(run_rule, given, made, tmp_path, n
     assert tables["recall"]["n"].sum() == len(table(data))
     assert tables["errors"]["n"].sum() == len(table(data))
     assert tables["losses"]["step"].tolist() == list(range(1, 9))
-    assert all(tables[kind].empty == (name == "dense") for kind in ("usage", "value_norms", "activations"))
+    assert not any(tables[kind].empty for kind in ("usage", "value_norms", "activations"))
     forgotten = tables["forgetting"]
     assert len(forgotten) == (24 if name == "top_t" else 0)  # the old pairs
     if name == "top_t":
@@ -234,7 +234,7 @@ def test_tables_hold_all_runs(run_rule, evaluations, tmp_path):
         runs[kind] = rows[["condition", "seed"]].drop_duplicates().to_numpy().tolist()
     every = [[name, seed] for name in sorted(MEMORY_LAYER.names) for seed in MEMORY_LAYER.seeds(name)]
     assert all(runs[kind] == every for kind in OF_ALL)
-    assert runs["usage"] == [run for run in every if run[0] != "dense"]
+    assert runs["usage"] == every
     assert runs["forgetting"] == [["top_t", 0]]
 
 
