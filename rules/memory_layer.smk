@@ -9,7 +9,7 @@ MEMORY_LAYER_CHECKPOINT = "results/memory_layer/checkpoints/{condition}/seed{see
 MEMORY_LAYER_TRAJECTORY = "results/memory_layer/trajectories/{condition}/seed{seed}/step{step}.npz"
 FILES["memory_layer"] = {
     kind: f"results/memory_layer/evaluations/{{condition}}/seed{{seed}}/{kind}.parquet"
-    for kind in MEMORY_LAYER.kinds
+    for kind in MEMORY_LAYER.evaluations
 }
 
 for kind in MEMORY_LAYER.data_kinds:  # an edited generator makes its own data stale

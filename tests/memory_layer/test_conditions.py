@@ -98,7 +98,7 @@ def test_figures_and_findings_read_the_runs_that_they_show():
         assert shown(name) == {*section[name]}
     assert len(shown("activations")) == 1
     pooled, findings = family.tables
-    assert {*pooled.files} == {*family.kinds}
+    assert {*pooled.files} == {*family.evaluations}
     for kind in OF_SLOTS:
         assert {run["condition"] for run in pooled.inputs()[kind].wildcards} == {*family.with_slots}
     assert findings.settings().keys() == {"comparisons", "frequency", "retention"}
@@ -148,6 +148,13 @@ def test_figures_and_findings_read_the_runs_that_they_show():
         (("defaults", "warmup"), 8, r"conditions\[memory\].warmup: 8; allowed: fewer than steps, 8$"),
         (("defaults", "memory_layers"), [1], r"conditions\[memory\].memory_layers: 1; allowed: -1 to 0$"),
         (("defaults", "memory_layers"), [-2], r"conditions\[memory\].memory_layers: -2; allowed: -1 to 0$"),
+        (("conditions", 0, "train_on"), ["novel"], r"conditions\[memory\].train_on: 'novel'; allowed: train, new$"),
+        (("conditions", 1, "train_on"), ["new"], r"conditions\[frequency\].train_on: 'new'; allowed: train$"),
+        (
+            ("conditions", 5, "pretrained"),
+            {"path": "x", "step": 3},
+            r"conditions\[top_t\].pretrained.step: 3; allowed with condition, not with path$",
+        ),
         (("defaults", "n_heads"), 3, r"conditions\[memory\].d_model: 16 is not divisible by n_heads, 3$"),
     ],
 )

@@ -206,7 +206,7 @@ def test_evaluation_makes_the_tables_of_a_run(run_rule, given, made, tmp_path, n
         inputs |= given(CHECKPOINT.format(*each.values()), made.trained(each["condition"])[0])
     path = run_rule("memory_layer_evaluate", EVALUATION.format(name, 0, "recall"), inputs)
     assert read_made_by(path)["made_from"].keys() == inputs.keys()
-    tables = {kind: pd.read_parquet(tmp_path / EVALUATION.format(name, 0, kind)) for kind in MEMORY_LAYER.kinds}
+    tables = {kind: pd.read_parquet(tmp_path / EVALUATION.format(name, 0, kind)) for kind in MEMORY_LAYER.evaluations}
     assert tables.keys() == made.tables(name).keys()
     assert list(tables["records"]) == list(RECORD)
     assert list(tables["runs"]) == list(RUN)

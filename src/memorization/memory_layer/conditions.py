@@ -20,16 +20,16 @@ class MemoryLayer(Family):
     """The section ``memory_layer``."""
 
     name = "memory_layer"
-    kinds = (*OF_ALL, *OF_SLOTS, "forgetting")
+    evaluations = (*OF_ALL, *OF_SLOTS, "forgetting")
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self._shapes: dict[str, tuple[int, int, float]] = {}
 
     @property
     def data_kinds(self) -> list[str]:
         """The kinds of data sets that there are, each once."""
         return sorted({data["kind"] for data in self.section["datasets"]})
-
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self._shapes: dict[str, tuple[int, int, float]] = {}
 
     @property
     def with_slots(self) -> list[str]:
@@ -87,7 +87,11 @@ class MemoryLayer(Family):
 
     def _check_condition(self, name: str) -> None:
         where, condition = f"{self.name}.conditions[{name}]", self.condition(name)
-        named(self.section["datasets"], condition["dataset"], f"{where}.dataset")
+        data = named(self.section["datasets"], condition["dataset"], f"{where}.dataset")
+        trained = kinds.trained(data)
+        for split in condition["train_on"]:
+            if split not in trained:
+                raise ConfigurationError(f"{where}.train_on: {split!r}; allowed: {', '.join(trained)}")
         if condition["d_model"] % condition["n_heads"]:
             raise ConfigurationError(
                 f"{where}.d_model: {condition['d_model']} is not divisible by n_heads, {condition['n_heads']}"
@@ -113,6 +117,8 @@ class MemoryLayer(Family):
         of = condition["pretrained"] or {}
         if of and ("condition" in of) == ("path" in of):
             raise ConfigurationError(f"{where}.pretrained: allowed: one of condition, path")
+        if "path" in of and "step" in of:
+            raise ConfigurationError(f"{where}.pretrained.step: {of['step']}; allowed with condition, not with path")
         seen, name = [], of.get("condition")
         while name is not None:
             named(self.section["conditions"], name, f"{where}.pretrained.condition")
@@ -146,8 +152,8 @@ class MemoryLayer(Family):
             self._figure("activations", ["activations"], with_slots[:1]),
         ]
 
-    def _figure(self, name: str, kinds: list[str], conditions: list[str], settings: Mapping | None = None) -> Figure:
+    def _figure(self, name: str, tables: list[str], conditions: list[str], settings: Mapping | None = None) -> Figure:
         """A figure of the runs of some conditions."""
-        inputs = {kind: self.runs(kind, sorted(set(conditions))) for kind in kinds}
+        inputs = {kind: self.runs(kind, sorted(set(conditions))) for kind in tables}
         settings = settings or ({} if name == "activations" else {"conditions": conditions})
         return Figure(name, lambda: inputs, lambda: settings)

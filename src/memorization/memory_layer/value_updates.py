@@ -10,8 +10,6 @@ from memorization.models.decoder import Decoder
 from memorization.models.memory_layer import PEER
 from memorization.training.optimizers import Joint
 
-UPDATES = ("dense", "rows", "top_t")
-
 
 def value_parameters(model: Decoder) -> list[nn.Parameter]:
     """The vectors of the slots that train, each once."""

@@ -48,6 +48,11 @@ def characters(settings: Mapping) -> str:
     return KINDS[settings["kind"]].characters(settings)
 
 
+def trained(settings: Mapping) -> list[str]:
+    """The splits that may be trained on."""
+    return ["train", "new"] if settings["kind"] == "digit_lookup" and settings["new"] else ["train"]
+
+
 def masking(settings: Mapping) -> dict[str, str]:
     """The rule by which tokens are answers, and its options, as ``data.tokens.tokenize`` takes them."""
     if settings["kind"] == "word_problems":

@@ -12,6 +12,7 @@ from memorization.memory_layer.training import FactLearner, Facts, answers, pass
 from memorization.memory_layer.value_updates import layers_of_pools
 from memorization.models.decoder import Decoder
 
+ENTRIES = 2**25  # of weights on slots that are held at once: 128 MB
 LN2 = np.log(2)
 COLUMNS = ("condition", "seed", "item", "overlap", "nll_before_bits", "nll_after_bits", "exact_before", "exact_after")
 
@@ -27,8 +28,8 @@ def forgetting_table(
 ) -> pd.DataFrame:
     """``forgetting``: of each old fact its overlap with the new ones before these were trained, and what it lost.
 
-    The overlap is Σ over layers and slots of the old fact's share of weight on a slot and the new facts' share of
-    weight on it, in units of uniform use, 1/S: 1 where both are spread evenly, 0 where they share no slot. With
+    The overlap is Σ over slots of the old fact's share of weight on a slot and the new facts' share of weight on it,
+    in units of uniform use, 1/S, the mean over layers: 1 where both are spread evenly, 0 where they share no slot. With
     ``top_t`` the new facts' weight counts on the rows that their batches would move.
 
     Parameters
@@ -42,18 +43,14 @@ def forgetting_table(
         return pd.DataFrame({name: pd.Series(dtype=types.get(name, float)) for name in COLUMNS})
     model = start(condition, facts, seed, pretrained).to(device)
     new = np.flatnonzero(np.isin(facts.split, condition["train_on"]) & (facts.copies > 0))
-    moved = {layer: weight.sum(axis=0) for layer, weight in slot_weights(model, facts, new).items()}
+    moved = {layer: np.zeros(memory.n_slots) for layer, memory in memories(model).items()}
+    for part in _parts(model, new):
+        for layer, weight in slot_weights(model, facts, part).items():
+            moved[layer] += weight.sum(axis=0)
     if condition["value_update"] == "top_t":
-        moved = {
-            layer: weight * share
-            for (layer, weight), share in zip(
-                moved.items(), _moves(condition, facts, pretrained, seed, device), strict=True
-            )
-        }
-    overlap = np.zeros(len(old))
-    for layer, weight in slot_weights(model, facts, old).items():
-        total = moved[layer].sum()
-        overlap += weight @ (moved[layer] / (total or 1.0)) * weight.shape[1] / len(moved)
+        moves = _moves(condition, facts, pretrained, seed, device)
+        moved = {layer: moved[layer] * share for layer, share in zip(moved, moves, strict=True)}
+    overlap = np.concatenate([_overlap(slot_weights(model, facts, part), moved) for part in _parts(model, old)])
     of = by_token(model, facts, old).groupby("row")
     nll, exact = of["nll"].sum() / LN2, of["right"].all()
     columns = {
@@ -65,6 +62,20 @@ def forgetting_table(
         "exact_after": after["exact"].iloc[old].to_numpy(),
     }
     return pd.DataFrame({**run, **columns})[list(COLUMNS)]
+
+
+def _parts(model: Decoder, rows: np.ndarray) -> list[np.ndarray]:
+    """Rows in parts whose weights on all slots are about ``ENTRIES`` numbers in a layer."""
+    n_slots = max((memory.n_slots for memory in memories(model).values()), default=1)
+    return np.array_split(rows, -(-len(rows) * n_slots // ENTRIES))
+
+
+def _overlap(weights: Mapping[int, np.ndarray], moved: Mapping[int, np.ndarray]) -> np.ndarray:
+    """Of some rows, from their weights on slots and those of the rows that move, by layer: (n,)."""
+    of_layers = [
+        weight @ (moved[layer] / (moved[layer].sum() or 1.0)) * weight.shape[1] for layer, weight in weights.items()
+    ]
+    return np.mean(of_layers, axis=0) if of_layers else np.zeros(0)
 
 
 def slot_weights(model: Decoder, facts: Facts, rows: np.ndarray) -> dict[int, np.ndarray]:

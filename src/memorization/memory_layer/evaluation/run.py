@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from memorization.memory_layer.batches import Passes
 from memorization.memory_layer.evaluation import tables
 from memorization.memory_layer.evaluation.errors import errors_table
 from memorization.memory_layer.evaluation.retention import forgetting_table
@@ -45,8 +44,7 @@ def run_tables(
     tokens = tables.by_token(model, facts, rows)
     by_fact = tables.by_fact(tokens, data, facts)
     steps = int(trajectory["step"].max())
-    passes: Passes = passes_of(condition, facts, seed)
-    exposures, last = passes.exposures(steps)
+    exposures, last = passes_of(condition, facts, seed).exposures(steps)
     trained = np.isin(facts.split, condition["train_on"])
     examples = np.concatenate([facts.rows(split)[:n_examples] for split in sorted(set(facts.split))])
     activations = tables.activations_table(model, facts, examples, data["item"].to_numpy(), run)
@@ -56,7 +54,7 @@ def run_tables(
     phase = np.where(trained, "after_switch" if pretrained else "train", others)
     exact = float(by_fact["exact"][trained].mean())
     dataset = {"dataset": condition["dataset"], "arm": condition["arm"]}
-    found = {
+    return {
         "records": tables.fact_records(by_fact, exposures, last, phase, about | {"step": steps}),
         "runs": tables.run_row(trajectory, about),
         "recall": tables.recall_table(by_fact, tokens, facts.split, exposures, run | dataset),
@@ -71,4 +69,3 @@ def run_tables(
         "parameters": tables.parameters_table(condition, facts, tables.distinct_slots(activations), exact, run),
         "forgetting": forgetting_table(condition, facts, by_fact, pretrained, seed, device, run),
     }
-    return found

@@ -16,7 +16,6 @@ from memorization.records import records, runs
 BINS = 10  # of the confidence
 LOSSES = 100  # rows of a run's losses
 LN2 = np.log(2)
-RUN = ["condition", "seed"]
 
 
 def by_token(model: Decoder, facts: Facts, rows: np.ndarray) -> pd.DataFrame:
@@ -209,11 +208,9 @@ def parameters_table(
 
 def distinct_slots(activations: pd.DataFrame) -> float | None:
     """How many different slots a token retrieves in a layer, on average; None without a memory."""
-    return (
-        None
-        if activations.empty
-        else activations.groupby(["item", "split", "position", "layer"])["slot"].nunique().mean()
-    )
+    if activations.empty:
+        return None
+    return activations.groupby(["item", "split", "position", "layer"])["slot"].nunique().mean()
 
 
 def fact_records(table: pd.DataFrame, exposures: np.ndarray, last: np.ndarray, phase: np.ndarray, about: Mapping):
