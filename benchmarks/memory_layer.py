@@ -75,13 +75,13 @@ ROWS = [  # the least of equal work: at 512² slots both mostly fill the values'
     (
         f"memory_layer, forward and backward, {n_keys}² slots, top-k {top_k}, {TEXTS * LENGTH} positions",
         "product_key_memory",
-        0.9,
+        1.0,
         memories(n_keys, top_k),
     )
     for n_keys in (128, 512)
     for top_k in (8, 32)
 ]
-ROWS.append((f"memory_layer, sparse values, {STEPS} optimizer steps, 512² slots", "dense values", 1.5, updates(512)))
+ROWS.append((f"memory_layer, sparse values, {STEPS} optimizer steps, 512² slots", "dense values", 2.0, updates(512)))
 
 
 def cases(config: dict, device: str) -> Iterator[Case]:
