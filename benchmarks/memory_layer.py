@@ -8,7 +8,6 @@ from product_key_memory import PKM
 
 from memorization.memory_layer.conditions import MemoryLayer
 from memorization.memory_layer.data import kinds
-from memorization.memory_layer.data.token_arrays import token_arrays
 from memorization.memory_layer.sizes import forward_flops
 from memorization.memory_layer.training import FactLearner, Facts
 from memorization.models.memory_layer import ProductKeyMemory
@@ -68,7 +67,7 @@ def updates(n_keys: int) -> Callable[[], tuple[Callable[[], None], Callable[[], 
 
 def facts_of(data: dict, device: str) -> Facts:
     table = kinds.make(data, generator("memory_layer", data["name"], 0, "data"))
-    return Facts(token_arrays(table, data), device)
+    return Facts(kinds.tokens(table, data), device)
 
 
 ROWS = [  # the least of equal work: at 512² slots both mostly fill the values' dense gradient

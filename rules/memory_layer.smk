@@ -1,12 +1,15 @@
 # memory_layer: what a product-key memory stores.
 #
-# data (a data set, a seed) -> tokens -> train (a condition, a seed, a step) -> evaluate -> tables, figures
+# data and tokens (a data set, a seed) -> train (a condition, a seed, a step) -> evaluate -> tables, figures
+# With evaluation.shards above 1, jobs of rule answer each evaluate a share of the data set, for evaluate.
 # A condition with pretrained.condition starts from a checkpoint of that condition.
 MEMORY_LAYER = FAMILIES["memory_layer"]
 MEMORY_LAYER_DATA = "results/memory_layer/datasets/{dataset}/seed{seed}.parquet"
-MEMORY_LAYER_TOKENS = "results/memory_layer/tokens/{dataset}/seed{seed}.npz"
+MEMORY_LAYER_TOKENS = "results/memory_layer/datasets/{dataset}/seed{seed}_tokens.npz"
 MEMORY_LAYER_CHECKPOINT = "results/memory_layer/checkpoints/{condition}/seed{seed}/step{step}.safetensors"
 MEMORY_LAYER_TRAJECTORY = "results/memory_layer/trajectories/{condition}/seed{seed}/step{step}.npz"
+MEMORY_LAYER_PART = "results/memory_layer/answers/{condition}/seed{seed}/shard{shard}.parquet"
+MEMORY_LAYER_USE = "results/memory_layer/answers/{condition}/seed{seed}/shard{shard}_use.npz"
 FILES["memory_layer"] = {
     kind: f"results/memory_layer/evaluations/{{condition}}/seed{{seed}}/{kind}.parquet"
     for kind in MEMORY_LAYER.evaluations
@@ -19,6 +22,8 @@ for kind in MEMORY_LAYER.data_kinds:  # an edited generator makes its own data s
             f"memory_layer_{kind}"
         output:
             table=MEMORY_LAYER_DATA,
+            tokens=MEMORY_LAYER_TOKENS,
+            consistency="results/memory_layer/datasets/{dataset}/seed{seed}_consistency.parquet",
         log:
             "logs/memory_layer/datasets/{dataset}/seed{seed}.log",
         benchmark:
@@ -39,31 +44,6 @@ for kind in MEMORY_LAYER.data_kinds:  # an edited generator makes its own data s
             "memory_layer: making the data set {wildcards.dataset}, seed {wildcards.seed}"
         script:
             "../workflow/scripts/{params.script}"
-
-
-rule memory_layer_tokens:
-    input:
-        table=MEMORY_LAYER_DATA,
-    output:
-        tokens=MEMORY_LAYER_TOKENS,
-        consistency="results/memory_layer/tokens/{dataset}/seed{seed}_consistency.parquet",
-    log:
-        "logs/memory_layer/tokens/{dataset}/seed{seed}.log",
-    benchmark:
-        "logs/memory_layer/tokens/{dataset}/seed{seed}.timing.tsv"
-    conda:
-        "../envs/training.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: MEMORY_LAYER.section["outputs"]["mem_mb"] * attempt,
-        runtime=lambda wildcards, attempt: MEMORY_LAYER.section["outputs"]["runtime"] * attempt,
-    params:
-        dataset=lambda wildcards: canonical(MEMORY_LAYER.datasets[wildcards.dataset]),
-        code=code_digest(f"{SCRIPTS}/memory_layer/tokens.py"),
-    message:
-        "memory_layer: tokens of {wildcards.dataset}, seed {wildcards.seed}"
-    script:
-        "../workflow/scripts/memory_layer/tokens.py"
 
 
 rule memory_layer_train:
@@ -101,6 +81,36 @@ rule memory_layer_train:
         "../workflow/scripts/memory_layer/train.py"
 
 
+rule memory_layer_answer:
+    input:
+        tokens=rules.memory_layer_train.input.tokens,
+        checkpoint=lambda wildcards: MEMORY_LAYER_CHECKPOINT.format(
+            **MEMORY_LAYER.checkpoint(wildcards.condition, wildcards.seed)
+        ),
+    output:
+        tokens=MEMORY_LAYER_PART,
+        use=MEMORY_LAYER_USE,
+    log:
+        "logs/memory_layer/answer/{condition}/seed{seed}/shard{shard}.log",
+    benchmark:
+        "logs/memory_layer/answer/{condition}/seed{seed}/shard{shard}.timing.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "mem_mb", attempt),
+        runtime=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "runtime", attempt),
+        gpu=GPU,
+    params:
+        condition=lambda wildcards: canonical(MEMORY_LAYER.settings(wildcards.condition)),
+        shards=MEMORY_LAYER.section["evaluation"]["shards"],
+        code=code_digest(f"{SCRIPTS}/memory_layer/answer.py"),
+    message:
+        "memory_layer: answers of {wildcards.condition}, seed {wildcards.seed}, share {wildcards.shard}"
+    script:
+        "../workflow/scripts/memory_layer/answer.py"
+
+
 rule memory_layer_evaluate:
     input:
         table=lambda wildcards: MEMORY_LAYER_DATA.format(
@@ -110,6 +120,10 @@ rule memory_layer_evaluate:
         before=rules.memory_layer_train.input.before,
         checkpoint=lambda wildcards: MEMORY_LAYER_CHECKPOINT.format(**MEMORY_LAYER.checkpoint(**wildcards)),
         trajectory=lambda wildcards: MEMORY_LAYER_TRAJECTORY.format(**MEMORY_LAYER.checkpoint(**wildcards)),
+        parts=lambda wildcards: [
+            MEMORY_LAYER_PART.format(**each) for each in MEMORY_LAYER.shards(**wildcards)
+        ],
+        uses=lambda wildcards: [MEMORY_LAYER_USE.format(**each) for each in MEMORY_LAYER.shards(**wildcards)],
     output:
         **FILES["memory_layer"],
     log:
@@ -131,3 +145,31 @@ rule memory_layer_evaluate:
         "memory_layer: evaluating {wildcards.condition}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/memory_layer/evaluate.py"
+
+
+rule memory_layer_convert:
+    input:
+        checkpoint=lambda wildcards: MEMORY_LAYER_CHECKPOINT.format(
+            **MEMORY_LAYER.checkpoint(wildcards.condition, wildcards.seed)
+        ),
+    output:
+        checkpoint="results/memory_layer/converted/{condition}/seed{seed}/{form}.safetensors",
+    log:
+        "logs/memory_layer/convert/{condition}/seed{seed}/{form}.log",
+    benchmark:
+        "logs/memory_layer/convert/{condition}/seed{seed}/{form}.timing.tsv"
+    wildcard_constraints:
+        form="flat|router",
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "mem_mb", attempt),
+        runtime=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "runtime", attempt),
+    params:
+        condition=lambda wildcards: canonical(MEMORY_LAYER.settings(wildcards.condition)),
+        code=code_digest(f"{SCRIPTS}/memory_layer/convert.py"),
+    message:
+        "memory_layer: {wildcards.form} keys for {wildcards.condition}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/memory_layer/convert.py"

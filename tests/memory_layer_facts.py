@@ -3,7 +3,6 @@
 import numpy as np
 
 from memorization.memory_layer.data import kinds
-from memorization.memory_layer.data.token_arrays import token_arrays
 from memorization.memory_layer.training import Facts
 from memorization.provenance import generator
 
@@ -39,7 +38,7 @@ def table(seed: int = 0, **change):
 
 def arrays(seed: int = 0, **change) -> dict[str, np.ndarray]:
     """The same as tokens."""
-    return token_arrays(table(seed, **change), PAIRS | change)
+    return kinds.tokens(table(seed, **change), PAIRS | change)
 
 
 def facts(seed: int = 0, **change) -> Facts:

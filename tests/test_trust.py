@@ -48,6 +48,7 @@ DEMANDED = {  # calls that are safe with an argument alone
     "yaml.load_all": ("Loader", r"(.*\.)?C?SafeLoader"),
 }
 FROM_HUBS = re.compile(r"(.*\.)?(from_pretrained|load_dataset|hf_hub_download|snapshot_download)")
+PINNED = re.compile(r"'[0-9a-f]{40}'|pinned\(\w+\)")  # memorization.hub.pinned refuses anything but a commit
 FORBIDDEN_IN_CALLS = ("shell", "trust_remote_code")  # but where they are False
 
 
@@ -81,7 +82,7 @@ def distrusted(source: str) -> list[str]:
             word, value = DEMANDED[name]
             if not re.fullmatch(value, words.get(word, "")):
                 found.append(f"{name} without {word}={value}")
-        if FROM_HUBS.fullmatch(name) and not re.fullmatch("'[0-9a-f]{40}'", words.get("revision", "")):
+        if FROM_HUBS.fullmatch(name) and not PINNED.fullmatch(words.get("revision", "")):
             found.append(f"{name} without the revision of a commit")
         found += [f"{name} with {word}" for word in FORBIDDEN_IN_CALLS if words.get(word, "False") != "False"]
         if name.startswith("subprocess.") and None in words:

@@ -127,9 +127,8 @@ def test_commands_of_others_need_no_torch_for_this_one():
 
 
 @pytest.mark.parametrize("keys", ["flat", "router"])
-def test_a_converted_checkpoint_computes_the_same(checkpoint, tmp_path, capsys, keys):
+def test_a_converted_checkpoint_computes_the_same(checkpoint, tmp_path, keys):
     assert main(["convert", str(checkpoint), str(tmp_path / "to.safetensors"), "--keys", keys]) == 0
-    assert f"layer 1 with {keys} keys" in capsys.readouterr().out
     before, after = (read_tensors(path) for path in (checkpoint, tmp_path / "to.safetensors"))
     name = "layers.1.feed_forward." + ("keys" if keys == "flat" else "router.weight")
     assert after[name].shape == ((2, 16, 4) if keys == "flat" else (32, 8))
@@ -146,12 +145,25 @@ def test_a_converted_checkpoint_computes_the_same(checkpoint, tmp_path, capsys, 
     torch.testing.assert_close(model(tokens), original(tokens))
 
 
-def test_what_has_no_product_keys_is_not_converted(tmp_path, capsys):
+def test_a_router_becomes_flat_keys_again(checkpoint, tmp_path, capsys):
+    router, flat, again = (tmp_path / f"{name}.safetensors" for name in ("router", "flat", "again"))
+    assert main(["convert", str(checkpoint), str(router), "--keys", "router"]) == 0
+    assert main(["convert", str(router), str(flat), "--keys", "flat"]) == 0
+    assert main(["convert", str(flat), str(again), "--keys", "router"]) == 0
+    first, last = (read_tensors(path) for path in (router, again))
+    assert first.keys() == last.keys()
+    for name, tensor in first.items():
+        torch.testing.assert_close(last[name], tensor)
+    assert main(["convert", str(flat), str(again)]) == 1
+    assert f"{flat}: its keys are flat already" in capsys.readouterr().err
+
+
+def test_what_has_no_keys_is_not_converted(tmp_path, capsys):
     dense = CONDITION | {"arm": "none"}
     path = tmp_path / "dense.safetensors"
     write_tensors(path, build(dense, vocabulary=11, length=6).state_dict(), {"params": {"condition": dense}})
     assert main(["convert", str(path), str(tmp_path / "to.safetensors")]) == 1
-    assert "its arm has no product keys to convert" in capsys.readouterr().err
+    assert "its arm, none, has no keys to convert" in capsys.readouterr().err
     assert not (tmp_path / "to.safetensors").exists()
 
 

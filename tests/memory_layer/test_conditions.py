@@ -9,7 +9,6 @@ from memorization.configuration import ConfigurationError
 from memorization.memory_layer import sizes
 from memorization.memory_layer.conditions import OF_SLOTS, MemoryLayer
 from memorization.memory_layer.data import kinds
-from memorization.memory_layer.data.token_arrays import token_arrays
 from memorization.memory_layer.model import answer_logits, build
 from memorization.models.shape import TRAINING
 from memorization.provenance import generator
@@ -34,7 +33,7 @@ def test_every_condition_s_model_has_as_many_parameters_as_its_size_says(scale):
 @pytest.mark.parametrize("name", MEMORY_LAYER.datasets)
 def test_a_data_set_is_as_large_as_its_tokens(name):
     data = MEMORY_LAYER.datasets[name]
-    arrays = token_arrays(kinds.make(data, generator("memory_layer", name, 0, "data")), data)
+    arrays = kinds.tokens(kinds.make(data, generator("memory_layer", name, 0, "data")), data)
     vocabulary, length, answer = MEMORY_LAYER._shape(name)
     assert (vocabulary, length) == (arrays["vocabulary"], arrays["tokens"].shape[1])
     assert answer == pytest.approx(arrays["labels"].sum(axis=1).mean(), rel=0.2)  # less or more by a space

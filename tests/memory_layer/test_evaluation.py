@@ -7,6 +7,7 @@ from memory_layer_facts import CONDITION, KINDS, PAIRS, arrays, facts, table
 
 from memorization.memory_layer import hash_hop
 from memorization.memory_layer.evaluation import run, tables
+from memorization.memory_layer.evaluation.chains import hops_table
 from memorization.memory_layer.evaluation.errors import errors_table
 from memorization.memory_layer.evaluation.run import run_tables
 from memorization.memory_layer.model import answer_logits, memories
@@ -203,50 +204,52 @@ def test_models_without_slots_have_the_tables_that_are_not_of_slots(tmp_path, na
     unfinished = Unfinished(tmp_path / "x.a.unfinished", 3600)
     state, trajectory = train(learner, {"n_records": 2, "n_items": 3}, 2, unfinished, 3600)
     found = run_tables(condition, DATA, arrays(), trajectory, state, None, 2, "some", 3, "cpu")
-    assert {key for key, each in found.items() if each.empty} == {"usage", "value_norms", "activations", "forgetting"}
+    empty = {"usage", "value_norms", "activations", "forgetting", "hops"}
+    assert {key for key, each in found.items() if each.empty} == empty
     assert found["parameters"]["active"].item() == found["parameters"]["active_measured"].item()
 
 
 def test_errors_are_another_fact_or_unknown():
     answers = [(1, 2), (3, 4), (5, 6), (7, 8)]
-    given = [(1, 2), (1, 2), (5, 4), (5, 6)]
-    tokens = pd.DataFrame(
-        [(row, *pair) for row in range(4) for pair in zip(answers[row], given[row], strict=True)],
-        columns=["row", "target", "given"],
-    )
-    tokens["right"] = tokens["target"] == tokens["given"]
+    given = pd.Series([(1, 2), (1, 2), (5, 4), (5, 6)])
     by_fact = pd.DataFrame({"split": ["train"] * 3 + ["novel"], "group": 1})
-    found = errors_table(by_fact, tokens, DATA, FACTS, WHO)
+    of = {"tokens": np.array([(0, *answer) for answer in answers]), "labels": np.array([[False, True, True]] * 4)}
+    found = errors_table(by_fact, given, DATA, of, WHO)
     assert found[["split", "kind", "n", "share"]].values.tolist() == [
         ["novel", "other_fact", 1, 1.0],
         ["train", "correct", 1, 1 / 3],
         ["train", "other_fact", 1, 1 / 3],
         ["train", "unknown", 1, 1 / 3],
     ]
+    assert errors_table(by_fact, given[:0], DATA, of, WHO).empty
 
 
 def chains(**change):
-    """A data set of hashes: its table, its facts, and a function from given texts to the kind of each row."""
-    data, of = table(**HASHES | change), Facts(arrays(**HASHES | change), "cpu")
-    numbers = {chr(point): n for n, point in enumerate(of.arrays["characters"])}
+    """A data set of hashes: its table, and a function from given texts to the tables of errors and of hops."""
+    data, of = table(**HASHES | change), arrays(**HASHES | change)
+    numbers = {piece: n for n, piece in enumerate(of["pieces"])}
 
-    def kinds(texts):
-        rows, places = np.nonzero(of.labels.numpy())
-        target = of.tokens[rows, places].numpy()
-        given = np.array(
-            [numbers.get(texts[row][place], len(numbers)) for row, place in zip(rows, places, strict=True)]
+    def tables_of(texts):
+        given = pd.Series(
+            [
+                tuple(numbers.get(text[place], of["pad"]) for place in np.flatnonzero(labels))
+                for text, labels in zip(texts, of["labels"], strict=True)
+            ]
         )
-        tokens = pd.DataFrame({"row": rows, "target": target, "given": given, "right": target == given})
         by_fact = pd.DataFrame({"split": "all", "group": np.arange(len(data))})
-        return errors_table(by_fact, tokens, data, of, WHO)["kind"].tolist()
+        return errors_table(by_fact, given, data, of, WHO), hops_table(given, data, of, WHO)
 
-    return data, kinds
+    return data, tables_of
 
 
 @pytest.mark.parametrize("context", [True, False])
 @pytest.mark.parametrize("labels", ["chain", "final"])
 def test_the_first_wrong_hash_of_a_chain_says_what_was_answered(context, labels):
-    data, kinds = chains(context=context, labels=labels)
+    data, tables_of = chains(context=context, labels=labels)
+
+    def kinds(texts):
+        return tables_of(texts)[0]["kind"].tolist()
+
     assert kinds(data["text"]) == ["correct"] * len(data)
     n = data.index[data["kind"] != "link"][0]
     text = data["text"][n]
@@ -268,12 +271,42 @@ def test_the_first_wrong_hash_of_a_chain_says_what_was_answered(context, labels)
 
 
 def test_links_alone_have_errors_too():
-    data, kinds = chains(context=False, labels="final", chain_of_thought=False)
+    data, tables_of = chains(context=False, labels="final", chain_of_thought=False)
     n = data.index[data["kind"] == "link"][0]
     first, _, then = data["text"][n].strip().partition(" = ")
     place = data["text"][n].index(then.strip("'"))
     texts = data["text"].tolist()
     texts[n] = texts[n][:place] + "0z9" + texts[n][place + 3 :]
-    assert kinds(texts) == ["correct"] * n + ["unknown"] + ["correct"] * (len(data) - n - 1)
+    kinds = tables_of(texts)[0]["kind"].tolist()
+    assert kinds == ["correct"] * n + ["unknown"] + ["correct"] * (len(data) - n - 1)
     links = hash_hop.read_links("".join(data["text"][data["kind"] == "link"]))
     assert links[first] == then.strip("'")
+
+
+@pytest.mark.parametrize("context", [True, False])
+@pytest.mark.parametrize("labels", ["chain", "final"])
+def test_hashes_are_scored_by_question_by_hop_and_at_the_end(context, labels):
+    data, tables_of = chains(context=context, labels=labels)
+    rows = data.index[(data["split"] == "eval") & (data["hops"] == 2)]
+    texts = data["text"].tolist()
+    every = tables_of(texts)[1]
+    assert (every["accuracy"] == 1).all()
+    assert set(every["asked"]) == {"query", "final"} | ({"hop 1"} if labels == "chain" else set())
+    begin = texts[rows[0]].rfind("COMPLETION:") + 1
+    place = texts[rows[0]].index("'", begin) + 1  # of its first question the last hash
+    texts[rows[0]] = texts[rows[0]][:place] + "0z9" + texts[rows[0]][place + 3 :]
+    found = tables_of(texts)[1].set_index(["hops", "asked"])
+    n = {"query": len(rows) * (2 if context else 1)}
+    for asked, wrong in (("query", 1), ("final", 1), ("hop 1", 0)):
+        if (2, asked) in found.index:
+            assert found.loc[(2, asked), "n"] == n["query"]
+            assert found.loc[(2, asked), "accuracy"] == 1 - wrong / n["query"]
+    last = 1 / HASHES["n_chains"] if context else 62.0**-3
+    on_the_way = last if labels == "chain" else 1
+    assert found.loc[(2, "final"), "chance"] == pytest.approx(last)
+    assert found.loc[(2, "query"), "chance"] == pytest.approx(last * on_the_way)
+    assert tables_of(data["text"])[1].columns.tolist() == hops_table(*no_chains()).columns.tolist()
+
+
+def no_chains():
+    return pd.Series(dtype=object), DATA, arrays(), WHO

@@ -189,17 +189,39 @@ def test_an_answer_of_another_form_is_malformed(answered):
 
 @pytest.mark.parametrize("draw", ["random", "digest"])
 @pytest.mark.parametrize("chain_of_thought", [False, True])
-def test_no_hash_stands_in_two_samples(chain_of_thought, draw):
+def test_the_hashes_of_a_sample_are_all_different(chain_of_thought, draw):
     table = made(chain_of_thought=chain_of_thought, hashes=draw)
     samples = [set(hashes(text)) for text in table["text"]]
     assert [len(each) for each in samples] == [4 * (hops + 1) for hops in table["hops"]]
-    assert len(set.union(*samples)) == sum(map(len, samples))
     for row in table.itertuples():
         prompt, completion = row.text.split("\nCOMPLETION:")
         targets = {line.split(" = ")[0]: line[-7:-1] for line in completion.splitlines() if " = " in line}
         hash_hop.verify(prompt, completion, targets, row.hops)
         assert f"CoT={row.chain_of_thought}" in completion
-        assert row.item in targets
+        assert row.item == f"sample {row.sample}"
+
+
+def test_no_link_of_evaluation_is_trained():
+    few = {
+        "alphabet": "letters",
+        "hash_length": 1,
+        "n_chains": 2,
+        "hops": [1],
+        "num_samples": 300,
+        "eval_samples": 20,
+    }  # 2,652 links
+    table = made(**few)
+    links = {split: set() for split in ("train", "eval")}
+    for row in table.itertuples():
+        links[row.split] |= set(hash_hop.read_links(row.text.split("\nCOMPLETION:")[0]).items())
+    assert links["train"].isdisjoint(links["eval"])
+    assert len(links["eval"] & {(one, then) for then, one in links["train"]}) > 0  # hashes are used again
+
+
+def test_without_context_no_hash_stands_in_two_samples():
+    table = made(context=False)
+    samples = table["text"].map(hashes).groupby(table["sample"]).agg(lambda each: set().union(*each))
+    assert len(set.union(*samples)) == sum(map(len, samples))
 
 
 def test_training_is_balanced_and_evaluation_has_every_difficulty():
@@ -235,7 +257,7 @@ def test_the_answer_reaches_from_the_first_hash_that_is_trained_to_the_last(labe
 
 def test_what_guessing_does():
     final = made().iloc[0]
-    assert final["exact_chance"] == 1 / 4
+    assert final["exact_chance"] == 1 / 4**2
     assert final["chance"] == pytest.approx(1 / 4 + 3 / 4 / 52)
     assert final["prior_bits"] == pytest.approx(2 * 6 * 5.7004397)
     chain = made(chain_of_thought=True, labels="chain", hops=[3]).iloc[0]
@@ -299,7 +321,14 @@ def test_all_characters_are_known(alphabet, context):
         ({"num_samples": 2}, "data.num_samples: 2; allowed: one for each of hops, [1, 2, 3]"),
         ({"context": False, "labels": "quoted"}, "data.labels: quoted, but without context links of more than one hop"),
         ({"hashes": "digest", "hash_length": 41}, "data.hash_length: 41; allowed of a digest: 1 to 40"),
-        ({"hash_length": 1}, "data: hashes: 700 different ones are needed, but 1 characters of 52 allow 26"),
+        (
+            {"hash_length": 1, "n_chains": 6},
+            "data: hashes: 30 different ones are needed, but 1 characters of 52 allow 26",
+        ),
+        (
+            {"hash_length": 1, "eval_samples": 20},
+            "data: 960 links of 1 characters of 52 in evaluation; allowed: a quarter",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(change, message):

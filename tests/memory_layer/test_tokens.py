@@ -1,5 +1,6 @@
 import time
 
+import huggingface_hub
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,13 +29,17 @@ SETTINGS = {
 }
 
 
+def masking(settings):
+    return kinds.KINDS[settings["kind"]].masking(settings)
+
+
 def made(settings):
     return kinds.make(settings, generator("test", 0, "tokens"))
 
 
 def by_character(settings):
     table = made(settings)
-    return table, tokenize(table, tokenizer("characters", kinds.characters(settings)), **kinds.masking(settings))
+    return table, tokenize(table, tokenizer("characters", kinds.characters(settings)), **masking(settings))
 
 
 def saved(folder, vocabulary, pattern, **special):
@@ -50,11 +55,11 @@ def test_characters_come_back_and_the_labels_are_those_of_the_answers(name):
     table, arrays = by_character(SETTINGS[name])
     assert arrays["tokens"].dtype == np.int32
     assert arrays["tokens"].shape == arrays["labels"].shape == (len(table), table["text"].str.len().max())
-    assert arrays["vocabulary"] == len(arrays["characters"]) + 1 == arrays["pad"] + 1
+    assert arrays["vocabulary"] == len(arrays["pieces"]) == arrays["pad"] + 1
     for row, tokens, labels, length in zip(
         table.itertuples(), arrays["tokens"], arrays["labels"], arrays["lengths"], strict=True
     ):
-        text = "".join(map(chr, arrays["characters"][tokens[:length]]))
+        text = "".join(arrays["pieces"][tokens[:length]])
         assert text == row.text
         assert (tokens[length:] == arrays["pad"]).all()
         places = np.flatnonzero(labels)
@@ -72,7 +77,7 @@ def test_characters_come_back_and_the_labels_are_those_of_the_answers(name):
 
 def test_all_data_sets_of_a_kind_have_the_same_tokens():
     one, other = (by_character(LOOKUP | {"size": size})[1] for size in (2, 50))
-    assert one["characters"].tolist() == other["characters"].tolist() == sorted(map(ord, "0123456789: "))
+    assert one["pieces"].tolist() == other["pieces"].tolist() == [*sorted("0123456789: "), ""]
 
 
 def test_a_character_that_it_has_not_is_named_with_its_text():
@@ -101,8 +106,27 @@ def test_a_tokenizer_of_hugging_face_by_its_path(tmp_path, own_padding):
     assert arrays["tokens"].shape == (55, 6)
     assert arrays["labels"].tolist() == [[False] * 3 + [True] * 2 + [False]] * 55
     assert arrays["tokens"][0].tolist()[:3] == [*(words.index(table["key"][0][n : n + 3]) for n in (0, 3)), 1001]
-    assert "characters" not in arrays
+    assert arrays["pieces"].tolist() == [*words[:1003], ""]
     assert found.decode(arrays["tokens"][0]).replace(" ", "") == table["text"][0].strip()
+
+
+def test_a_tokenizer_of_the_hub_by_its_name_and_commit(tmp_path, monkeypatch):
+    commit = "0123456789" * 4
+    cached = tmp_path / f"models--someone--some/snapshots/{commit}"  # as the hub's library leaves what it has fetched
+    cached.mkdir(parents=True)
+    saved(cached, ["[UNK]", "a", "b"], ".")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert tokenizer(f"someone/some@{commit}", "").encode(["ab"])[0].tolist() == [1, 2]
+    for name, why in (
+        (f"someone/some@{commit[::-1]}", "gives no tokenizer.json"),
+        ("someone/some@main", "40 hexadecimal digits"),
+        ("someone/some", "40 hexadecimal digits"),
+    ):
+        with pytest.raises(ValueError, match=why) as error:
+            tokenizer(name, "")
+        assert "\n" not in str(error.value)
+        assert "allowed: characters, a folder with tokenizer.json, or name@commit" in str(error.value)
 
 
 @pytest.mark.parametrize("by", ["characters", "words"])

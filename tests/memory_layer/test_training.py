@@ -151,6 +151,21 @@ def test_an_interrupted_training_ends_like_an_unbroken_one(tmp_path, monkeypatch
         np.testing.assert_array_equal(values, arrays_expected[key])
 
 
+def test_top_t_counts_all_that_a_batch_reads_where_all_positions_read():
+    ours, rows = learner(memory_layers=[0, 1], value_update="top_t"), np.arange(5)
+    tokens, _, columns, _, _ = FACTS.batch(rows)
+    read = {}
+    for n in (0, 1):
+        memory = ours.model.layers[n].feed_forward
+        memory.register_forward_hook(lambda module, x, _, n=n: read.update({n: module.retrieve(x[0])[1]}))
+    ours.model(tokens)
+    at_answers = torch.zeros(tokens.shape, dtype=torch.bool)
+    at_answers[FACTS.labels[rows].nonzero()[:, 0], columns - 1] = True
+    found = ours.retrievals(rows)
+    assert torch.equal(found[0], torch.bincount(read[0].flatten(), minlength=64))
+    assert torch.equal(found[1], torch.bincount(read[1][at_answers].flatten(), minlength=64))
+
+
 @pytest.mark.parametrize("update", ["dense", "rows", "top_t"])
 def test_what_is_frozen_keeps_its_bits_and_all_else_moves(tmp_path, update):
     frozen = ["token_embedding", "layers.0", "layers.1.feed_forward.keys", "head.weight"]

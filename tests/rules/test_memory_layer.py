@@ -10,7 +10,6 @@ from snakemake.exceptions import WorkflowError
 from memorization.files import read_arrays, read_made_by, read_table
 from memorization.memory_layer.conditions import OF_ALL, MemoryLayer
 from memorization.memory_layer.data import kinds
-from memorization.memory_layer.data.token_arrays import token_arrays
 from memorization.memory_layer.evaluation.run import run_tables
 from memorization.memory_layer.training import FactLearner, Facts, train
 from memorization.provenance import generator
@@ -20,7 +19,7 @@ from memorization.training.checkpoints import Unfinished, read_tensors, write_te
 MEMORY_LAYER = MemoryLayer(complete("smoke")["memory_layer"])  # memory of two seeds, top_t from it on, five more
 RESULTS = "results/memory_layer"
 DATA = f"{RESULTS}/datasets/{{}}/seed{{}}.parquet"
-TOKENS = f"{RESULTS}/tokens/{{}}/seed{{}}.npz"
+TOKENS = f"{RESULTS}/datasets/{{}}/seed{{}}_tokens.npz"
 CHECKPOINT = f"{RESULTS}/checkpoints/{{}}/seed{{}}/step{{}}.safetensors"
 TRAJECTORY = f"{RESULTS}/trajectories/{{}}/seed{{}}/step{{}}.npz"
 EVALUATION = f"{RESULTS}/evaluations/{{}}/seed{{}}/{{}}.parquet"
@@ -33,7 +32,7 @@ def table(dataset, seed=0):
 
 @cache
 def tokens(dataset, seed=0):
-    return token_arrays(table(dataset, seed), MEMORY_LAYER.datasets[dataset])
+    return kinds.tokens(table(dataset, seed), MEMORY_LAYER.datasets[dataset])
 
 
 @pytest.fixture(scope="module")
@@ -128,18 +127,12 @@ def test_data_are_those_of_their_seed_and_open_as_a_dataset(run_rule, tmp_path, 
     assert opened["text"] == table(dataset, 1)["text"].tolist()
     assert opened.features["answer_start"].dtype == "int64"
 
-
-@pytest.mark.parametrize("dataset", ["pairs", "one_hop"])
-def test_tokens_are_the_texts_and_the_same_wherever_a_string_stands(run_rule, given, tmp_path, dataset):
-    inputs = given(DATA.format(dataset, 0), table(dataset))
-    path = run_rule("memory_layer_tokens", TOKENS.format(dataset, 0), inputs)
-    arrays = read_arrays(path)
-    assert arrays.keys() == tokens(dataset).keys()
-    for name, array in tokens(dataset).items():
+    arrays = read_arrays(tmp_path / TOKENS.format(dataset, 1))
+    assert arrays.keys() == tokens(dataset, 1).keys()
+    for name, array in tokens(dataset, 1).items():
         np.testing.assert_array_equal(arrays[name], array)
-    assert arrays["lengths"].tolist() == table(dataset)["text"].str.len().tolist()
-    assert read_made_by(path)["made_from"].keys() == inputs.keys()
-    consistency = pd.read_parquet(tmp_path / f"{RESULTS}/tokens/{dataset}/seed0_consistency.parquet")
+    consistency = pd.read_parquet(tmp_path / f"{RESULTS}/datasets/{dataset}/seed1_consistency.parquet")
+    assert consistency["consistent"].all()
     assert len(consistency)
 
 
@@ -220,6 +213,30 @@ def test_evaluation_makes_the_tables_of_a_run(run_rule, given, made, tmp_path, n
     if name == "top_t":
         assert forgotten["overlap"].between(0, 64).all()
         assert {*tables["records"]["phase"]} == {"before_switch", "after_switch", "held_out"}
+
+
+def test_shares_of_an_evaluation_are_its_whole(run_rule, given, made, tmp_path):
+    config = {"memory_layer": {"evaluation": {"shards": 2}}}
+    state, trajectory = made.trained("memory")
+    inputs = given(TOKENS.format("pairs", 0), tokens("pairs")) | given(CHECKPOINT.format("memory", 0, 8), state)
+    parts = [f"{RESULTS}/answers/memory/seed0/shard{n}{what}" for n in range(2) for what in (".parquet", "_use.npz")]
+    for n in range(2):
+        run_rule("memory_layer_answer", parts[2 * n], inputs, config=config)
+    more = given(DATA.format("pairs", 0), table("pairs")) | given(TRAJECTORY.format("memory", 0, 8), trajectory)
+    path = run_rule("memory_layer_evaluate", EVALUATION.format("memory", 0, "recall"), inputs | more, config=config)
+    assert read_made_by(path)["made_from"].keys() == {*inputs, *more, *parts}
+    for kind in ("recall", "value_norms", "records"):
+        there = pd.read_parquet(tmp_path / EVALUATION.format("memory", 0, kind))
+        pd.testing.assert_frame_equal(there, made.tables("memory")[kind], rtol=1e-4)
+
+
+def test_a_checkpoint_has_flat_keys_too(run_rule, given, made, tmp_path):
+    state = made.trained("memory")[0]
+    inputs = given(CHECKPOINT.format("memory", 0, 8), state)
+    path = run_rule("memory_layer_convert", f"{RESULTS}/converted/memory/seed0/flat.safetensors", inputs)
+    keys = read_tensors(path)["layers.0.feed_forward.keys"]
+    assert keys.shape[1] == len(state["layers.0.feed_forward.values.weight"])
+    assert read_made_by(path)["params"]["condition"] == MEMORY_LAYER.settings("memory")
 
 
 def test_tables_hold_all_runs(run_rule, evaluations, tmp_path):

@@ -57,7 +57,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
 def _add_convert(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "convert",
-        help="write a checkpoint whose memories have flat keys, or a router, for product keys: the same function",
+        help="write a checkpoint whose memories have flat keys, or a router: the same function",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="of a condition of memory_layer")
     parser.add_argument("to", metavar="TO", type=Path, help="the safetensors file that is written")
@@ -134,31 +134,20 @@ def convert(checkpoint: Path, to: Path, keys: str) -> None:
     ----------
     checkpoint : that says of which condition it is
     to : the file that is written
-    keys : ``flat``, or ``router``, a linear map of what the layer reads
+    keys : as ``conversion.converted`` takes it
 
     Raises
     ------
     ValueError
-        If it has no product keys, or its queries are normalized (``router``).
+        As ``conversion.converted``.
     """
-    from memorization.memory_layer.inspection import sizes
-    from memorization.memory_layer.model import build, memories
-    from memorization.models.memory_layer import PEER, ProductKeyMemory
-    from memorization.models.memory_layer_conversion import flat_to_router, product_to_flat
+    from memorization.memory_layer.conversion import converted
     from memorization.training.checkpoints import write_tensors
     from memorization.training.layer_loading import read_state
 
-    state = read_state(checkpoint)
-    model = build(_own_condition(checkpoint), *sizes(state, checkpoint))
-    model.load_state_dict(state)
-    found = memories(model)
-    if not found or any(not isinstance(each, ProductKeyMemory) or isinstance(each, PEER) for each in found.values()):
-        raise ValueError(f"{checkpoint}: its arm has no product keys to convert; allowed: arm memory, keys product")
-    for n, memory in found.items():
-        flat = product_to_flat(memory)
-        model.layers[n].feed_forward = flat if keys == "flat" else flat_to_router(flat)
-    write_tensors(to, model.state_dict(), read_made_by(checkpoint) | {"converted": keys})
-    print(f"{to}: {', '.join(f'layer {n}' for n in found)} with {keys} keys")
+    state = converted(_own_condition(checkpoint), read_state(checkpoint), keys, checkpoint)
+    write_tensors(to, state, read_made_by(checkpoint) | {"converted": keys})
+    print(f"{to}: the model of {checkpoint} with {keys} keys")
 
 
 def show(condition: str, seed: int, item: str, results: Path) -> None:
@@ -187,15 +176,16 @@ def show(condition: str, seed: int, item: str, results: Path) -> None:
     if not len(rows):
         first = data["split"].iloc[0] + "/" + data["item"].iloc[0]
         raise ValueError(f"{item}: no item of {settings['dataset']}; items are named such as {first}")
-    facts = Facts(read_arrays(str(results / f"memory_layer/tokens/{settings['dataset']}/seed{seed}.npz")), "cpu")
+    facts = Facts(
+        read_arrays(str(results / f"memory_layer/datasets/{settings['dataset']}/seed{seed}_tokens.npz")), "cpu"
+    )
     model = build(settings, facts.vocabulary, facts.length)
     model.load_state_dict(read_tensors(found[-1]))
     row = data.iloc[rows[0]]
     print(f"text: {row['text']!r}\nanswer: {row['text'][row['answer_start'] : row['answer_end']]!r}")
     tokens = by_token(model, facts, rows)
-    if "characters" in facts.arrays:
-        said = "".join(map(chr, facts.arrays["characters"][tokens["given"]]))
-        print(f"the likeliest tokens, each given the true ones before it: {said!r}")
+    said = "".join(facts.arrays["pieces"][tokens["given"]])
+    print(f"the likeliest tokens, each given the true ones before it: {said!r}")
     print(tokens[["position", "right", "probability", "rank", "entropy"]].round(4).to_string(index=False))
     slots = activations_table(model, facts, rows, data["item"].to_numpy(), {})
     print(

@@ -12,7 +12,7 @@ from memorization.memory_layer.data import kinds
 from memorization.models.shape import TRAINING
 from memorization.provenance import generator
 
-OF_ALL = ("records", "runs", "recall", "history", "losses", "logits", "calibration", "errors", "parameters")
+OF_ALL = ("records", "runs", "recall", "history", "losses", "logits", "calibration", "parameters")
 OF_SLOTS = ("usage", "value_norms", "activations")  # of conditions with a memory
 
 
@@ -20,7 +20,7 @@ class MemoryLayer(Family):
     """The section ``memory_layer``."""
 
     name = "memory_layer"
-    evaluations = (*OF_ALL, *OF_SLOTS, "forgetting")
+    evaluations = (*OF_ALL, "errors", "hops", *OF_SLOTS, "forgetting")
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -41,6 +41,10 @@ class MemoryLayer(Family):
         keys = ("comparisons", "frequency", "retention")
         others = dict.fromkeys(OF_SLOTS, sorted(self.with_slots)) | {"forgetting": sorted(self.section["retention"])}
         found = {name: name for name in ("recall", "usage", "parameters", "forgetting")}
+        kinds_of = {name: self.dataset(name)["kind"] for name in sorted(self.names)}
+        others["errors"] = [name for name, kind in kinds_of.items() if kind != "word_problems"]
+        others["hops"] = [name for name, kind in kinds_of.items() if kind == "hash_hop"]
+        others = {kind: names for kind, names in others.items() if names}
         settings = {key: self.section[key] for key in keys}
         return [self.pooled(*OF_ALL, **others), self.findings(lambda: settings, **found)]
 
@@ -52,6 +56,11 @@ class MemoryLayer(Family):
         """The checkpoint, as ``checkpoint`` gives it, from which a condition starts, if it is one of the workflow's."""
         of = self.condition(name)["pretrained"] or {}
         return [self.checkpoint(of["condition"], seed, of.get("step"))] if "condition" in of else []
+
+    def shards(self, condition: str, seed: int | str) -> list[dict]:
+        """The wildcards of the shares of a run's evaluation; none where one job makes it."""
+        number = self.section["evaluation"]["shards"]
+        return [{"condition": condition, "seed": seed, "shard": n} for n in range(number) if number > 1]
 
     def training_size(self, name: str) -> dict[str, float]:
         """As ``Family.training_size``; a text counts as long as the longest of its data set, a token as a character."""

@@ -12,7 +12,7 @@ from memorization.models.memory_layer import PEER, FlatKeyMemory, Memory, Produc
 
 
 class Retrieved(NamedTuple):
-    """What a layer's memory retrieved at the answers' tokens: each (n, n_heads, top_k), best first."""
+    """What a layer's memory retrieved at some tokens: each (n, n_heads, top_k), best first."""
 
     layer: int
     scores: Tensor
@@ -78,7 +78,7 @@ def pools(model: Decoder) -> dict[int, nn.Embedding]:
 
 
 def answer_logits(
-    model: Decoder, tokens: Tensor, rows: Tensor, columns: Tensor, lengths: Tensor
+    model: Decoder, tokens: Tensor, rows: Tensor, columns: Tensor, lengths: Tensor, whole_texts: bool = False
 ) -> tuple[Tensor, list[Retrieved]]:
     """Logits of the tokens at some places, given those before them.
 
@@ -89,11 +89,12 @@ def answer_logits(
     tokens : (batch, length) int64, padded behind
     rows, columns : (n,) each, the places of the predicted tokens; columns from 1
     lengths : (batch,) of the unpadded tokens
+    whole_texts : whether ``retrieved`` of the layers before the last is that of all unpadded tokens
 
     Returns
     -------
     logits : (n, vocabulary)
-    retrieved : of each layer with a memory
+    retrieved : of each layer with a memory, for the tokens that predict those places
     """
     x = model.token_embedding(tokens)
     if model.positions == "learned":
@@ -112,8 +113,8 @@ def answer_logits(
             scores, slots = memory.retrieve(inner, None if is_last else unpadded)
             weights = scores.softmax(dim=-1)
             x = x + memory.read(inner, weights, slots)
-            kept = (scores, weights, slots)
-            retrieved.append(Retrieved(n, *(each if is_last else each[rows, columns - 1] for each in kept)))
+            kept, there = (scores, weights, slots), unpadded if whole_texts else (rows, columns - 1)
+            retrieved.append(Retrieved(n, *(each if is_last else each[there] for each in kept)))
         else:
             x = x + memory(inner)
     return model.head(model.final_norm(x)), retrieved

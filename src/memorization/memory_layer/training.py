@@ -62,7 +62,8 @@ class Facts:
 
     def batches(self, rows: np.ndarray, answers: int = ANSWERS) -> Iterator[np.ndarray]:
         """Some rows in parts of about so many tokens of answers."""
-        most = max(1, answers // max(1, int(self.labels[torch.as_tensor(rows)].sum(dim=1).max())))
+        longest = self.labels[torch.as_tensor(rows)].sum(dim=1).max() if len(rows) else 0
+        most = max(1, answers // max(1, int(longest)))
         yield from (rows[first : first + most] for first in range(0, len(rows), most))
 
     def rows(self, *splits: str) -> np.ndarray:
@@ -121,7 +122,7 @@ class FactLearner:
         tokens, rows, columns, lengths, answers = self.facts.batch(self.passes.batch(n))
         self.model.train()
         with autocast(self.device, self.condition["precision"]):
-            logits, retrieved = answer_logits(self.model, tokens, rows, columns, lengths)
+            logits, retrieved = answer_logits(self.model, tokens, rows, columns, lengths, whole_texts=bool(self.top_t))
         loss = F.cross_entropy(logits.float(), answers)
         self.optimizer.zero_grad()
         loss.backward()
@@ -150,10 +151,10 @@ class FactLearner:
 
     @torch.no_grad()
     def retrievals(self, rows: np.ndarray) -> dict[int, Tensor]:
-        """How often the answers of some rows retrieve each slot, (n_slots,) of each pool."""
+        """How often some rows retrieve each slot in training, (n_slots,) of each pool."""
         self.model.eval()
         tokens, at, columns, lengths, _ = self.facts.batch(rows)
-        _, retrieved = answer_logits(self.model, tokens, at, columns, lengths)
+        _, retrieved = answer_logits(self.model, tokens, at, columns, lengths, whole_texts=True)
         return self._counts(retrieved)
 
     def _counts(self, retrieved: Sequence[Retrieved]) -> dict[int, Tensor]:

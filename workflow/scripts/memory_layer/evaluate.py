@@ -10,6 +10,7 @@ from memorization.training.devices import set_up
 with job(snakemake) as this:
     this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
     condition = this.settings("condition")
+    shards = [(read_table(part), read_arrays(use)) for part, use in zip(this.input.parts, this.input.uses, strict=True)]
     tables = run_tables(
         condition,
         read_table(this.input.table),
@@ -21,5 +22,6 @@ with job(snakemake) as this:
         this.wildcards.condition,
         this.seed,
         this.device,
+        shards,
     )
     this.write_tables(tables)

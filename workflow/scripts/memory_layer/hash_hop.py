@@ -4,9 +4,13 @@ from memorization.files import write_table
 from memorization.job import job
 from memorization.memory_layer.data import hash_hop
 from memorization.memory_layer.data.examples import huggingface
+from memorization.memory_layer.data.token_arrays import consistency_of, token_arrays
 from memorization.provenance import generator
 
 with job(snakemake) as this:
     rng = generator("memory_layer", this.wildcards.dataset, this.seed, "data")
-    table = hash_hop.make(this.settings("dataset"), rng)
+    dataset = this.settings("dataset")
+    table = hash_hop.make(dataset, rng)
     write_table(this.output.table, table, this.made_by, huggingface=huggingface(table))
+    this.write_arrays(token_arrays(table, dataset, hash_hop), this.output.tokens)
+    this.write_table(consistency_of(table, dataset, hash_hop), this.output.consistency)

@@ -49,3 +49,8 @@ def check(settings: Mapping, where: str) -> None:
 def characters(settings: Mapping) -> str:
     """All that may stand in a text, sorted."""
     return "".join(sorted(f"{DIGITS}: "))
+
+
+def masking(settings: Mapping) -> dict[str, str]:
+    """The rule of ``memorization.training.masking`` by which tokens are answers, and its options."""
+    return {"rule": "digit_lookup"}

@@ -6,6 +6,7 @@ Imported when the Snakefile is read: nothing here may import torch or pandas.
 import math
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,17 +21,18 @@ WITH_CHAIN = "medium"  # asked with a chain of thought; the harder ones without
 
 
 def make(settings: Mapping, rng: np.random.Generator):
-    """Examples in the splits train and eval; no hash stands in two samples.
+    """Examples in the splits train and eval.
 
-    With ``context`` an example is a whole sample: its links, then the questions. Without, each link and each question
-    is an example of its own: the links of the chains of eval are trained and their questions are not, but for chains of
-    one hop, whose question is their only link: of them nothing is trained.
+    With ``context`` an example is a whole sample: its links, then the questions. Its hashes are all different, and no
+    link of eval stands in training. Without, each link and each question is an example of its own, and no hash stands
+    in two samples: the links of the chains of eval are trained and their questions are not, but for chains of one hop,
+    whose question is their only link: of them nothing is trained.
     The sets of eval: the four of ``DIFFICULTIES``, medium with a chain of thought, hard and challenge without, easy as
     training has it; and each number of hops that training has, asked as in training, if it is none of these. Without
     context, of all of them those of as many hops as training has.
     The task's columns: ``kind`` (sample, link, question), ``hops``, ``chain_of_thought``, ``difficulty`` (or none),
-    ``sample``, its number, and ``exact_chance``, of naming a final hash by guessing: of the prompt's with context, of
-    all that there are without.
+    ``sample``, its number, and ``exact_chance``, of naming all hashes that an example is asked for by guessing: of the
+    prompt's with context, of all that there are without.
 
     Parameters
     ----------
@@ -39,16 +41,14 @@ def make(settings: Mapping, rng: np.random.Generator):
         ``make_sample`` takes them; ``labels``, one of ``LABELS``
     """
     plans, n_chains = _plans(settings), settings["n_chains"]
-    sizes = [n_chains * (hops + 1) for _, _, hops, _ in plans]
-    draw, alphabet = DRAWS[settings["hashes"]], ALPHABETS[settings["alphabet"]]
-    drawn = np.split(draw(sum(sizes), settings["hash_length"], alphabet, rng), np.cumsum(sizes)[:-1])
+    shapes = [(n_chains, hops + 1) for _, _, hops, _ in plans]
+    drawn = _unlike(shapes, plans, settings, rng) if settings["context"] else _different(shapes, settings, rng)
     lines, rows = _with_context if settings["context"] else _without_context, []
     for number, ((split, difficulty, hops, chain_of_thought), hashes) in enumerate(zip(plans, drawn, strict=True)):
-        chains = hashes.reshape(n_chains, hops + 1).tolist()
-        sample = sample_of(chains, chain_of_thought, settings["n_queries"], rng, settings["context"])
+        sample = sample_of(hashes.tolist(), chain_of_thought, settings["n_queries"], rng, settings["context"])
         verify(*sample, hops)
         of_task = {"hops": hops, "chain_of_thought": chain_of_thought, "difficulty": difficulty, "sample": number}
-        for row in lines(*sample, split, hops):
+        for row in lines(*sample, split, hops, number):
             rows.append(row | _answer(row["text"], settings) | of_task)
             if row["kind"] == "link":
                 rows[-1]["difficulty"] = "none"
@@ -56,7 +56,7 @@ def make(settings: Mapping, rng: np.random.Generator):
 
 
 def check(settings: Mapping, where: str) -> None:
-    """Refuse what no sample can be, too few hashes for all samples, and labels that no link would have.
+    """Refuse what no sample can be, too few hashes, and labels that no link would have.
 
     Raises
     ------
@@ -81,14 +81,34 @@ def check(settings: Mapping, where: str) -> None:
         )
     if settings["hashes"] == "digest" and length > DIGEST_LENGTH:
         raise ConfigurationError(f"{where}.hash_length: {length}; allowed of a digest: 1 to {DIGEST_LENGTH}")
-    count = sum(n_chains * (hops + 1) for _, _, hops, _ in _plans(settings))
+    counts = [n_chains * (hops + 1) for _, _, hops, _ in _plans(settings)]
+    count = max(counts) if settings["context"] else sum(counts)
     check_strings(count, length, ALPHABETS[settings["alphabet"]], f"{where}: hashes")
+    links = sum(n_chains * each for split, _, each, _ in _plans(settings) if split == "eval")
+    there = len(ALPHABETS[settings["alphabet"]])
+    if settings["context"] and links * 4 > there ** (2 * length):
+        raise ConfigurationError(
+            f"{where}: {links} links of {length} characters of {there} in evaluation; allowed: a quarter of those that "
+            f"there are, {there ** (2 * length) // 4}, so that others can be trained"
+        )
 
 
 def characters(settings: Mapping) -> str:
     """All that may stand in a text, sorted."""
     header = HEADER.format("0123456789", "TrueFalse") if settings["context"] else ""
     return "".join(sorted({*ALPHABETS[settings["alphabet"]], *header, *" ='\n"}))
+
+
+def masking(settings: Mapping) -> dict[str, str]:
+    """The rule of ``memorization.training.masking`` by which tokens are answers, and its options."""
+    return {"rule": "hash_hop", "labels": settings["labels"]}
+
+
+def strings(table, settings: Mapping) -> list[str]:
+    """The hashes of its texts, each once."""
+    pattern = f"[{ALPHABETS[settings['alphabet']]}]{{{settings['hash_length']}}}"
+    alone = re.compile(rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])")
+    return list(dict.fromkeys(string for text in table["text"] for string in alone.findall(text)))
 
 
 def _plans(settings: Mapping) -> list[tuple[str, str, int, bool]]:
@@ -107,13 +127,39 @@ def _plans(settings: Mapping) -> list[tuple[str, str, int, bool]]:
     return plans
 
 
-def _with_context(prompt: str, completion: str, targets: Mapping, split: str, hops: int) -> Iterator[dict]:
-    copies = int(split == "train")
-    item = next(iter(targets))
+def _different(shapes: list[tuple[int, int]], settings: Mapping, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """The hashes of each sample, none of which stands in two."""
+    sizes = [chains * length for chains, length in shapes]
+    drawn = _draw(sum(sizes), settings, rng)
+    return (part.reshape(shape) for part, shape in zip(np.split(drawn, np.cumsum(sizes)[:-1]), shapes, strict=True))
+
+
+def _unlike(
+    shapes: list[tuple[int, int]], plans: list[tuple], settings: Mapping, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """The hashes of each sample; no link of evaluation is trained."""
+    evaluated: set[tuple[str, str]] = set()
+    drawn: dict[int, np.ndarray] = {}
+    for n in sorted(range(len(plans)), key=lambda n: plans[n][0] == "train"):
+        while n not in drawn or (plans[n][0] == "train" and not evaluated.isdisjoint(links)):
+            drawn[n] = _draw(shapes[n][0] * shapes[n][1], settings, rng).reshape(shapes[n])
+            links = {link for chain in drawn[n].tolist() for link in pairwise(chain)}
+        evaluated |= links if plans[n][0] != "train" else set()
+    return [drawn[n] for n in range(len(plans))]
+
+
+def _draw(count: int, settings: Mapping, rng: np.random.Generator) -> np.ndarray:
+    return DRAWS[settings["hashes"]](count, settings["hash_length"], ALPHABETS[settings["alphabet"]], rng)
+
+
+def _with_context(prompt: str, completion: str, targets: Mapping, split: str, hops: int, number: int) -> Iterator[dict]:
+    copies, item = int(split == "train"), f"sample {number}"
     yield {"text": f"{prompt}\n{completion}", "split": split, "item": item, "copies": copies, "kind": "sample"}
 
 
-def _without_context(prompt: str, completion: str, targets: Mapping, split: str, hops: int) -> Iterator[dict]:
+def _without_context(
+    prompt: str, completion: str, targets: Mapping, split: str, hops: int, number: int
+) -> Iterator[dict]:
     questions = completion.splitlines()
     links = [line for line in prompt.splitlines() if line not in questions]
     if split == "train" or hops > 1:
@@ -141,5 +187,5 @@ def _answer(text: str, settings: Mapping) -> dict[str, float]:
         "answer_end": found[-1][1],
         "chance": float(np.mean(guessed + (1 - guessed) / symbols)),
         "prior_bits": len(found) * length * math.log2(symbols),
-        "exact_chance": 1 / n_chains if settings["context"] else symbols**-length,
+        "exact_chance": float(np.prod(guessed)) if settings["context"] else float(symbols) ** (-length * len(found)),
     }

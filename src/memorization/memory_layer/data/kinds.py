@@ -1,4 +1,4 @@
-"""The kinds of data sets: which module makes which, and which of its tokens are answers.
+"""The kinds of data sets, and which module makes which.
 
 Imported when the Snakefile is read: nothing here may import torch or pandas.
 """
@@ -9,6 +9,7 @@ import numpy as np
 
 from memorization.configuration import ConfigurationError
 from memorization.memory_layer.data import digit_lookup, hash_hop, synthetic_qa, two_hop, word_problems
+from memorization.memory_layer.data.token_arrays import token_arrays
 
 KINDS = {
     "synthetic_qa": synthetic_qa,
@@ -43,18 +44,16 @@ def check(settings: Mapping, where: str) -> None:
     KINDS[settings["kind"]].check(settings, where)
 
 
-def characters(settings: Mapping) -> str:
-    """All that may stand in a data set's texts, sorted."""
-    return KINDS[settings["kind"]].characters(settings)
-
-
 def trained(settings: Mapping) -> list[str]:
     """The splits that may be trained on."""
     return ["train", "new"] if settings["kind"] == "digit_lookup" and settings["new"] else ["train"]
 
 
-def masking(settings: Mapping) -> dict[str, str]:
-    """The rule by which tokens are answers, and its options, as ``data.tokens.tokenize`` takes them."""
-    if settings["kind"] == "word_problems":
-        return {"rule": "span"}
-    return {"rule": settings["kind"]} | ({"labels": settings["labels"]} if settings["kind"] == "hash_hop" else {})
+def tokens(table, settings: Mapping) -> dict[str, np.ndarray]:
+    """A data set as arrays of tokens, as ``token_arrays.token_arrays`` gives them."""
+    return token_arrays(table, settings, KINDS[settings["kind"]])
+
+
+def characters(settings: Mapping) -> str:
+    """All that may stand in a data set's texts, sorted."""
+    return KINDS[settings["kind"]].characters(settings)

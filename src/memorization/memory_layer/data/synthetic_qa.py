@@ -81,3 +81,8 @@ def characters(settings: Mapping) -> str:
     """All that may stand in a text, sorted."""
     texts = "".join(QUESTIONS[settings["template"]]) + DIGITS + " "
     return "".join(sorted(set(texts) - set("{}")))
+
+
+def masking(settings: Mapping) -> dict[str, str]:
+    """The rule of ``memorization.training.masking`` by which tokens are answers, and its options."""
+    return {"rule": "synthetic_qa"}

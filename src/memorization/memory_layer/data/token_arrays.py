@@ -1,27 +1,30 @@
 """A data set as arrays of tokens, with what training asks of its rows."""
 
-import re
 from collections.abc import Mapping
+from types import ModuleType
 
 import numpy as np
 
-from memorization.memory_layer.data import kinds
-from memorization.memory_layer.data.tokens import consistency, tokenize, tokenizer
-from memorization.memory_layer.hash_hop import ALPHABETS
+from memorization.memory_layer.data.tokens import CONTEXTS, consistency, tokenize, tokenizer
 
 STRINGS = 1000  # at most so many are tried in every context
 HOPS = {"first_hop": 1, "second_hop": 2, "composed": 3}  # groups of two_hop
 ALONE = {"alone": "{}", "before_space": "{} "}
 
 
-def token_arrays(table, dataset: Mapping) -> dict[str, np.ndarray]:
+def token_arrays(table, dataset: Mapping, kind: ModuleType) -> dict[str, np.ndarray]:
     """``tokens.tokenize`` of a data set, and of its rows ``split``, ``copies`` and ``group``.
 
     The group is what recall is counted by: the exposures in a pass (``bucket``); of two_hop 1 for the first hop, 2 for
     the second, 3 for the composed question; of hash_hop the hops, 0 for links without context.
+
+    Parameters
+    ----------
+    table, dataset : the examples, and the settings that they were made by
+    kind : the module of its kind, one of ``kinds.KINDS``
     """
-    found = tokenizer(dataset["tokenizer"], kinds.characters(dataset))
-    arrays = tokenize(table, found, **kinds.masking(dataset))
+    found = tokenizer(dataset["tokenizer"], kind.characters(dataset))
+    arrays = tokenize(table, found, **kind.masking(dataset))
     columns = {"split": table["split"].to_numpy(str), "copies": table["copies"].to_numpy(), "group": groups(table)}
     return arrays | columns
 
@@ -35,17 +38,16 @@ def groups(table) -> np.ndarray:
     return table["bucket"].to_numpy(np.int64)
 
 
-def consistency_of(table, dataset: Mapping):
-    """``tokens.consistency`` of a data set's hashes, or of the words of its answers where they are no chains."""
-    found = tokenizer(dataset["tokenizer"], kinds.characters(dataset))
-    if dataset["kind"] == "hash_hop":
-        pattern = f"[{ALPHABETS[dataset['alphabet']]}]{{{dataset['hash_length']}}}"
-        strings = dict.fromkeys(
-            string
-            for text in table["text"]
-            for string in re.findall(rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])", text)
-        )
-        return consistency(list(strings)[:STRINGS], found)
+def consistency_of(table, dataset: Mapping, kind: ModuleType):
+    """``tokens.consistency`` of a data set's hashes, or of the words of its answers where they are no chains.
+
+    Parameters
+    ----------
+    table, dataset, kind : as for ``token_arrays``
+    """
+    found = tokenizer(dataset["tokenizer"], kind.characters(dataset))
+    if hasattr(kind, "strings"):
+        return consistency(kind.strings(table, dataset)[:STRINGS], found, CONTEXTS)
     spans = zip(table["text"], table["answer_start"], table["answer_end"], strict=True)
     strings = dict.fromkeys(word for text, start, end in spans for word in text[start:end].split())
     return consistency(list(strings)[:STRINGS], found, ALONE)

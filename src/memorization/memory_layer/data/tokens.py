@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from memorization.hub import hub_file
 from memorization.training.masking import answer_labels
 
 PADDING = ("[PAD]", "<pad>", "<|padding|>")
+FILE = "tokenizer.json"
 AT_ONCE = 10_000  # texts: a tokenizer's own results take far more memory than tokens
 ONE_SPAN = ("synthetic_qa", "digit_lookup", "two_hop", "span")  # rules whose answers are whole
 CONTEXTS = {"first": "{} = ", "link": " = {}\n", "chain": " = {} = ", "quoted": " = '{}'\n"}
@@ -25,12 +27,14 @@ class Characters:
     characters : (vocabulary - 1,) int64 code points, sorted
     vocabulary : how many tokens there are, padding included
     pad : the padding token
+    pieces : (vocabulary,) str, the text of each token; of padding none
     """
 
     def __init__(self, characters: str):
         self.characters = np.unique(_code_points(characters)).astype(np.int64)
         self.pad = len(self.characters)
         self.vocabulary = self.pad + 1
+        self.pieces = np.array([*map(chr, self.characters), ""])
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         """Tokens of texts.
@@ -66,16 +70,15 @@ class Characters:
 class HuggingFace:
     """A tokenizer in the format of Hugging Face, without special tokens.
 
-    Read from a folder alone: what a hub has under a name may change.
-
     Parameters
     ----------
-    folder : with ``tokenizer.json``, as ``save_pretrained`` writes it
+    name : a folder with ``tokenizer.json``, as ``save_pretrained`` writes it, or ``name@commit`` of the hub
 
     Attributes
     ----------
     vocabulary : how many tokens there are, padding included
     pad : the padding token: its own, ``[PAD]`` or ``<pad>``, or one token more
+    pieces : as those of ``Characters``
 
     Raises
     ------
@@ -83,20 +86,27 @@ class HuggingFace:
         If there is none.
     """
 
-    def __init__(self, folder: str):
+    def __init__(self, name: str):
         from tokenizers import Tokenizer
 
-        path = Path(folder) / "tokenizer.json"
         try:
+            path = Path(name) / FILE if Path(name).is_dir() else hub_file(name, FILE)
             self.tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
         except Exception as error:  # libraries raise many kinds
-            raise ValueError(f"tokenizer: {folder!r} cannot be loaded ({' '.join(str(error).split())})") from error
+            raise ValueError(
+                f"tokenizer: {name!r} cannot be loaded ({' '.join(str(error).split())}); allowed: characters, a folder "
+                f"with {FILE}, or name@commit of the hub"
+            ) from error
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         size = self.tokenizer.get_vocab_size()
         own = [number for number in map(self.tokenizer.token_to_id, PADDING) if number is not None]
         self.pad = own[0] if own else size
         self.vocabulary = size + (not own)
+
+    @property
+    def pieces(self) -> np.ndarray:
+        return np.array([self.decode([token]) for token in range(self.vocabulary)])
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         """As ``Characters.encode``; a character that the tokenizer does not know is whatever it makes of it."""
@@ -113,7 +123,7 @@ class HuggingFace:
 
 
 def tokenizer(name: str, characters: str) -> Characters | HuggingFace:
-    """A tokenizer: ``characters`` for one token a character, else the folder of one of Hugging Face.
+    """A tokenizer: ``characters`` for one token a character, else one of Hugging Face.
 
     Parameters
     ----------
@@ -134,8 +144,7 @@ def tokenize(table, tokenizer: Characters | HuggingFace, rule: str, **options) -
     Returns
     -------
     ``tokens`` (n, longest) int32, padded behind; ``labels`` (n, longest) bool, whether a token is part of an answer;
-    ``lengths`` (n,) int64; ``vocabulary`` and ``pad``, numbers; ``characters``, code points by token, if tokens are
-    characters.
+    ``lengths`` (n,) int64; ``vocabulary`` and ``pad``, numbers; ``pieces`` (vocabulary,) str, the text of each token.
 
     Raises
     ------
@@ -154,7 +163,7 @@ def tokenize(table, tokenizer: Characters | HuggingFace, rule: str, **options) -
     padded[there], labels[there] = tokens, answers
     arrays = {"tokens": padded, "labels": labels, "lengths": lengths}
     arrays |= {"vocabulary": np.array(tokenizer.vocabulary), "pad": np.array(tokenizer.pad)}
-    return arrays | ({"characters": tokenizer.characters} if isinstance(tokenizer, Characters) else {})
+    return arrays | {"pieces": tokenizer.pieces}
 
 
 def consistency(strings: Sequence[str], tokenizer: Characters | HuggingFace, contexts: Mapping[str, str] = CONTEXTS):

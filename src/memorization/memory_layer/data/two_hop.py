@@ -105,5 +105,10 @@ def characters(settings: Mapping) -> str:
     return "".join(sorted(f"{LETTERS}:> "))
 
 
+def masking(settings: Mapping) -> dict[str, str]:
+    """The rule of ``memorization.training.masking`` by which tokens are answers, and its options."""
+    return {"rule": "two_hop"}
+
+
 def _known(settings: Mapping) -> int:
     return round(settings["known"] * settings["num_chains"])

@@ -89,6 +89,11 @@ def characters(settings: Mapping) -> str:
     return "".join(sorted(set().union(*(text for text in texts if len(text) <= settings["max_length"]))))
 
 
+def masking(settings: Mapping) -> dict[str, str]:
+    """The rule of ``memorization.training.masking`` by which tokens are answers, and its options."""
+    return {"rule": "span"}
+
+
 def read_problems(path: str) -> list[dict[str, object]]:
     """The problems of a file of JSON lines that have ``question`` and ``answer``; other keys are passed over.
 
