@@ -11,7 +11,7 @@ from memorization.memory_layer.evaluation.chains import hops_table
 from memorization.memory_layer.evaluation.errors import errors_table
 from memorization.memory_layer.evaluation.run import run_tables
 from memorization.memory_layer.model import answer_logits, memories
-from memorization.memory_layer.training import FactLearner, Facts, evaluate, train
+from memorization.memory_layer.training import FactLearner, evaluate, train
 from memorization.records import RECORD, RUN
 from memorization.training.checkpoints import Unfinished
 

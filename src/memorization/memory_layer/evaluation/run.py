@@ -12,8 +12,8 @@ from memorization.memory_layer.evaluation.decoding import given_answers
 from memorization.memory_layer.evaluation.errors import errors_table
 from memorization.memory_layer.evaluation.retention import forgetting_table
 from memorization.memory_layer.model import build, memories
-from memorization.models.decoder import Decoder
 from memorization.memory_layer.training import Facts, evaluate, passes_of
+from memorization.models.decoder import Decoder
 
 
 def run_tables(
