@@ -202,15 +202,8 @@ def test_the_hashes_of_a_sample_are_all_different(chain_of_thought, draw):
 
 
 def test_no_link_of_evaluation_is_trained():
-    few = {
-        "alphabet": "letters",
-        "hash_length": 1,
-        "n_chains": 2,
-        "hops": [1],
-        "num_samples": 300,
-        "eval_samples": 20,
-    }  # 2,652 links
-    table = made(**few)
+    few = {"alphabet": "letters", "hash_length": 1, "n_chains": 2, "hops": [1]}  # 2,652 links
+    table = made(num_samples=300, eval_samples=20, **few)
     links = {split: set() for split in ("train", "eval")}
     for row in table.itertuples():
         links[row.split] |= set(hash_hop.read_links(row.text.split("\nCOMPLETION:")[0]).items())
@@ -323,11 +316,11 @@ def test_all_characters_are_known(alphabet, context):
         ({"hashes": "digest", "hash_length": 41}, "data.hash_length: 41; allowed of a digest: 1 to 40"),
         (
             {"hash_length": 1, "n_chains": 6},
-            "data: hashes: 30 different ones are needed, but 1 characters of 52 allow 26",
+            "data: hashes: 30 different ones are needed",
         ),
         (
             {"hash_length": 1, "eval_samples": 20},
-            "data: 960 links of 1 characters of 52 in evaluation; allowed: a quarter",
+            "data: 960 links of 1 characters of 52 in evaluation",
         ),
     ],
 )

@@ -176,17 +176,16 @@ def show(condition: str, seed: int, item: str, results: Path) -> None:
     if not len(rows):
         first = data["split"].iloc[0] + "/" + data["item"].iloc[0]
         raise ValueError(f"{item}: no item of {settings['dataset']}; items are named such as {first}")
-    facts = Facts(
-        read_arrays(str(results / f"memory_layer/datasets/{settings['dataset']}/seed{seed}_tokens.npz")), "cpu"
-    )
+    tokens = results / f"memory_layer/datasets/{settings['dataset']}/seed{seed}_tokens.npz"
+    facts = Facts(read_arrays(str(tokens)), "cpu")
     model = build(settings, facts.vocabulary, facts.length)
     model.load_state_dict(read_tensors(found[-1]))
     row = data.iloc[rows[0]]
     print(f"text: {row['text']!r}\nanswer: {row['text'][row['answer_start'] : row['answer_end']]!r}")
-    tokens = by_token(model, facts, rows)
-    said = "".join(facts.arrays["pieces"][tokens["given"]])
+    by_place = by_token(model, facts, rows)
+    said = "".join(facts.arrays["pieces"][by_place["given"]])
     print(f"the likeliest tokens, each given the true ones before it: {said!r}")
-    print(tokens[["position", "right", "probability", "rank", "entropy"]].round(4).to_string(index=False))
+    print(by_place[["position", "right", "probability", "rank", "entropy"]].round(4).to_string(index=False))
     slots = activations_table(model, facts, rows, data["item"].to_numpy(), {})
     print(
         slots[["position", "layer", "head", "slot", "score", "weight"]][slots["rank"] == 0]

@@ -141,11 +141,15 @@ def _unlike(
     evaluated: set[tuple[str, str]] = set()
     drawn: dict[int, np.ndarray] = {}
     for n in sorted(range(len(plans)), key=lambda n: plans[n][0] == "train"):
-        while n not in drawn or (plans[n][0] == "train" and not evaluated.isdisjoint(links)):
+        is_train = plans[n][0] == "train"
+        while n not in drawn or (is_train and not evaluated.isdisjoint(_links(drawn[n]))):
             drawn[n] = _draw(shapes[n][0] * shapes[n][1], settings, rng).reshape(shapes[n])
-            links = {link for chain in drawn[n].tolist() for link in pairwise(chain)}
-        evaluated |= links if plans[n][0] != "train" else set()
+        evaluated |= set() if is_train else _links(drawn[n])
     return [drawn[n] for n in range(len(plans))]
+
+
+def _links(hashes: np.ndarray) -> set[tuple[str, str]]:
+    return {link for chain in hashes.tolist() for link in pairwise(chain)}
 
 
 def _draw(count: int, settings: Mapping, rng: np.random.Generator) -> np.ndarray:

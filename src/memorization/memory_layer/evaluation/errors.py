@@ -15,8 +15,8 @@ def errors_table(
 ) -> pd.DataFrame:
     """``errors``: of each kind of answer how many there are, by split and group.
 
-    Texts are not decoded and have no rows. An answer is ``correct``, ``other_fact`` if another row of the data set has this answer, or ``unknown``; of chains
-    of hashes, as ``hash_hop.classify`` says.
+    An answer is ``correct``, ``other_fact`` if another row of the data set has this answer, or ``unknown``; of chains
+    of hashes, as ``hash_hop.classify`` says. Texts are not decoded and have no rows.
 
     Parameters
     ----------
