@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import memory_layer_ablation
 import torch
 from modules import Case
 from product_key_memory import PKM
@@ -98,3 +99,4 @@ def cases(config: dict, device: str) -> Iterator[Case]:
         for precision in ("float32", "bfloat16"):
             ours = FactLearner(settings | {"precision": precision}, facts, 0, device)
             yield Case(name, precision, ours.step, lambda n, flops=flops: flops)
+ROWS += memory_layer_ablation.ROWS

@@ -14,6 +14,24 @@ FILES["memory_layer"] = {
     kind: f"results/memory_layer/evaluations/{{condition}}/seed{{seed}}/{kind}.parquet"
     for kind in MEMORY_LAYER.evaluations
 }
+MEMORY_LAYER_STAGES = {
+    stage: {
+        kind: f"results/memory_layer/{folder}/{{condition}}/seed{{seed}}/{kind}.parquet"
+        for kind in MEMORY_LAYER.stages[stage]
+    }
+    for stage, folder in (
+        ("ablate_slots", "ablations"),
+        ("ablate_parts", "ablations"),
+        ("intervene", "interventions"),
+        ("route", "routing"),
+        ("attend", "attention"),
+    )
+}
+for kinds_of_files in MEMORY_LAYER_STAGES.values():
+    FILES["memory_layer"] |= kinds_of_files
+FILES["memory_layer"][
+    "attention_examples"
+] = "results/memory_layer/attention/{condition}/seed{seed}/examples.npz"
 
 for kind in MEMORY_LAYER.data_kinds:  # an edited generator makes its own data stale
 
@@ -125,7 +143,7 @@ rule memory_layer_evaluate:
         ],
         uses=lambda wildcards: [MEMORY_LAYER_USE.format(**each) for each in MEMORY_LAYER.shards(**wildcards)],
     output:
-        **FILES["memory_layer"],
+        **{kind: FILES["memory_layer"][kind] for kind in MEMORY_LAYER.evaluations},
     log:
         "logs/memory_layer/evaluate/{condition}/seed{seed}.log",
     benchmark:
@@ -173,3 +191,171 @@ rule memory_layer_convert:
         "memory_layer: {wildcards.form} keys for {wildcards.condition}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/memory_layer/convert.py"
+
+
+rule memory_layer_ablate_slots:
+    input:
+        table=rules.memory_layer_evaluate.input.table,
+        tokens=rules.memory_layer_train.input.tokens,
+        checkpoint=rules.memory_layer_evaluate.input.checkpoint,
+    output:
+        **MEMORY_LAYER_STAGES["ablate_slots"],
+    log:
+        "logs/memory_layer/ablate_slots/{condition}/seed{seed}.log",
+    benchmark:
+        "logs/memory_layer/ablate_slots/{condition}/seed{seed}.timing.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "mem_mb", attempt),
+        runtime=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "runtime", attempt),
+        gpu=GPU,
+    params:
+        condition=lambda wildcards: canonical(MEMORY_LAYER.settings(wildcards.condition)),
+        ablation=canonical(MEMORY_LAYER.stage("ablate_slots")),
+        code=code_digest(f"{SCRIPTS}/memory_layer/ablate_slots.py"),
+    message:
+        "memory_layer: ablating the slots of {wildcards.condition}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/memory_layer/ablate_slots.py"
+
+
+rule memory_layer_ablate_parts:
+    input:
+        table=rules.memory_layer_evaluate.input.table,
+        tokens=rules.memory_layer_train.input.tokens,
+        checkpoint=rules.memory_layer_evaluate.input.checkpoint,
+    output:
+        **MEMORY_LAYER_STAGES["ablate_parts"],
+    log:
+        "logs/memory_layer/ablate_parts/{condition}/seed{seed}.log",
+    benchmark:
+        "logs/memory_layer/ablate_parts/{condition}/seed{seed}.timing.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "mem_mb", attempt),
+        runtime=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "runtime", attempt),
+        gpu=GPU,
+    params:
+        condition=lambda wildcards: canonical(MEMORY_LAYER.settings(wildcards.condition)),
+        ablation=canonical(MEMORY_LAYER.stage("ablate_parts")),
+        code=code_digest(f"{SCRIPTS}/memory_layer/ablate_parts.py"),
+    message:
+        "memory_layer: ablating parts of {wildcards.condition}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/memory_layer/ablate_parts.py"
+
+
+rule memory_layer_intervene:
+    input:
+        table=rules.memory_layer_evaluate.input.table,
+        tokens=rules.memory_layer_train.input.tokens,
+        checkpoint=rules.memory_layer_evaluate.input.checkpoint,
+        ablation=FILES["memory_layer"]["ablation"],
+    output:
+        **MEMORY_LAYER_STAGES["intervene"],
+    log:
+        "logs/memory_layer/intervene/{condition}/seed{seed}.log",
+    benchmark:
+        "logs/memory_layer/intervene/{condition}/seed{seed}.timing.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "mem_mb", attempt),
+        runtime=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "runtime", attempt),
+        gpu=GPU,
+    params:
+        condition=lambda wildcards: canonical(MEMORY_LAYER.settings(wildcards.condition)),
+        intervention=canonical(MEMORY_LAYER.stage("intervene")),
+        code=code_digest(f"{SCRIPTS}/memory_layer/intervene.py"),
+    message:
+        "memory_layer: swapping slots of {wildcards.condition}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/memory_layer/intervene.py"
+
+
+rule memory_layer_route:
+    input:
+        table=rules.memory_layer_evaluate.input.table,
+        tokens=rules.memory_layer_train.input.tokens,
+        checkpoint=rules.memory_layer_evaluate.input.checkpoint,
+    output:
+        **MEMORY_LAYER_STAGES["route"],
+    log:
+        "logs/memory_layer/route/{condition}/seed{seed}.log",
+    benchmark:
+        "logs/memory_layer/route/{condition}/seed{seed}.timing.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "mem_mb", attempt),
+        runtime=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "runtime", attempt),
+        gpu=GPU,
+    params:
+        condition=lambda wildcards: canonical(MEMORY_LAYER.settings(wildcards.condition)),
+        routing=canonical(MEMORY_LAYER.stage("route")),
+        code=code_digest(f"{SCRIPTS}/memory_layer/route.py"),
+    message:
+        "memory_layer: the routing of {wildcards.condition}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/memory_layer/route.py"
+
+
+rule memory_layer_attend:
+    input:
+        table=rules.memory_layer_evaluate.input.table,
+        tokens=rules.memory_layer_train.input.tokens,
+        checkpoint=rules.memory_layer_evaluate.input.checkpoint,
+    output:
+        **MEMORY_LAYER_STAGES["attend"],
+        attention_examples=FILES["memory_layer"]["attention_examples"],
+        attention_json="results/memory_layer/attention/{condition}/seed{seed}/examples.json",
+    log:
+        "logs/memory_layer/attend/{condition}/seed{seed}.log",
+    benchmark:
+        "logs/memory_layer/attend/{condition}/seed{seed}.timing.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "mem_mb", attempt),
+        runtime=lambda wildcards, attempt: MEMORY_LAYER.request(wildcards.condition, "runtime", attempt),
+        gpu=GPU,
+    params:
+        condition=lambda wildcards: canonical(MEMORY_LAYER.settings(wildcards.condition)),
+        attention=canonical(MEMORY_LAYER.stage("attend")),
+        code=code_digest(f"{SCRIPTS}/memory_layer/attend.py"),
+    message:
+        "memory_layer: the attention of {wildcards.condition}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/memory_layer/attend.py"
+
+
+rule memory_layer_attention_heads:
+    input:
+        attention=FILES["memory_layer"]["attention"],
+        attention_examples=FILES["memory_layer"]["attention_examples"],
+    output:
+        pictures=directory("results/memory_layer/attention/{condition}/seed{seed}/heads"),
+    log:
+        "logs/memory_layer/attention_heads/{condition}/seed{seed}.log",
+    benchmark:
+        "logs/memory_layer/attention_heads/{condition}/seed{seed}.timing.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: MEMORY_LAYER.section["outputs"]["mem_mb"] * attempt,
+        runtime=lambda wildcards, attempt: MEMORY_LAYER.section["outputs"]["runtime"] * attempt,
+    params:
+        plotting=canonical(config["style"] | MEMORY_LAYER.section["figures"]["attention"]),
+        code=code_digest(f"{SCRIPTS}/memory_layer/attention_heads.py"),
+    message:
+        "memory_layer: a picture of each attention head of {wildcards.condition}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/memory_layer/attention_heads.py"

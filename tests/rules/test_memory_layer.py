@@ -1,3 +1,4 @@
+import json
 from functools import cache
 
 import datasets
@@ -8,9 +9,14 @@ from sections import complete
 from snakemake.exceptions import WorkflowError
 
 from memorization.files import read_arrays, read_made_by, read_table
-from memorization.memory_layer.conditions import OF_ALL, MemoryLayer
+from memorization.memory_layer.ablation.run import part_tables, slot_tables
+from memorization.memory_layer.attention import attend
+from memorization.memory_layer.conditions import OF_ALL, SECTIONS, STAGES, MemoryLayer
 from memorization.memory_layer.data import kinds
 from memorization.memory_layer.evaluation.run import run_tables
+from memorization.memory_layer.intervention.run import intervention_tables
+from memorization.memory_layer.intervention.substitutes import impact_of
+from memorization.memory_layer.routing.run import route_tables
 from memorization.memory_layer.training import FactLearner, Facts, train
 from memorization.provenance import generator
 from memorization.records import RECORD, RUN
@@ -22,6 +28,11 @@ DATA = f"{RESULTS}/datasets/{{}}/seed{{}}.parquet"
 TOKENS = f"{RESULTS}/datasets/{{}}/seed{{}}_tokens.npz"
 CHECKPOINT = f"{RESULTS}/checkpoints/{{}}/seed{{}}/step{{}}.safetensors"
 TRAJECTORY = f"{RESULTS}/trajectories/{{}}/seed{{}}/step{{}}.npz"
+MAKERS = {"ablate_slots": slot_tables, "ablate_parts": part_tables, "intervene": intervention_tables}
+MAKERS |= {"route": route_tables, "attend": attend}
+STAGE = f"{RESULTS}/{{}}/{{}}/seed0/{{}}.parquet"
+FOLDERS = {"ablate_slots": "ablations", "ablate_parts": "ablations", "intervene": "interventions"}
+FOLDERS |= {"route": "routing", "attend": "attention"}
 EVALUATION = f"{RESULTS}/evaluations/{{}}/seed{{}}/{{}}.parquet"
 
 
@@ -71,12 +82,42 @@ def made(tmp_path_factory):
     return Made()
 
 
+@pytest.fixture(scope="module")
+def staged(made):
+    """``staged(rule)``: the tables of the rule for a run of its first condition, as the package makes them."""
+
+    class Staged:
+        @staticmethod
+        @cache
+        def tables(rule):
+            stage = rule.removeprefix("memory_layer_")
+            settings = MEMORY_LAYER.stage(stage)
+            name = settings["conditions"][0]
+            condition = MEMORY_LAYER.settings(name)
+            data, state = condition["dataset"], made.trained(name)[0]
+            more = []
+            if stage == "intervene":
+                more = [impact_of(Staged.tables("memory_layer_ablate_slots")["ablation"], settings["ablation"])]
+            streams = {"route": "routing", "attend": "attention"}
+            rng = [generator("memory_layer", data, 0, streams[stage])] if stage in streams else []
+            found = MAKERS[stage](condition, table(data), tokens(data), state, *more, settings, *rng, name, 0, "cpu")
+            return found if stage != "attend" else dict(zip(("attention", "attention_examples"), found, strict=True))
+
+    return Staged()
+
+
 @pytest.fixture
-def evaluations(given, made):
+def evaluations(given, made, staged):
     """``evaluations(kind)``: that table of the runs that have it in a figure or a pooled table, by path."""
 
     def write(kind, conditions=None):
         inputs = {}
+        for stage, kinds_of_files in STAGES.items():
+            if kind in kinds_of_files or (stage, kind) == ("attend", "attention_examples"):
+                (name,) = MEMORY_LAYER.stage(stage)["conditions"]
+                of = staged.tables(f"memory_layer_{stage}")[kind]
+                path = f"{RESULTS}/attention/{name}/seed0/examples.npz" if kind == "attention_examples" else None
+                return given(path or STAGE.format(FOLDERS[stage], name, kind), of)
         for run in MEMORY_LAYER.runs(kind, conditions).wildcards:
             run = (run["condition"], run["seed"])
             inputs |= given(EVALUATION.format(*run, kind), made.tables(*run)[kind])
@@ -239,6 +280,52 @@ def test_a_checkpoint_has_flat_keys_too(run_rule, given, made, tmp_path):
     assert read_made_by(path)["params"]["condition"] == MEMORY_LAYER.settings("memory")
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "memory_layer_ablate_slots",
+        "memory_layer_ablate_parts",
+        "memory_layer_intervene",
+        "memory_layer_route",
+        "memory_layer_attend",
+    ],
+)
+def test_a_stage_makes_its_tables_from_a_checkpoint(run_rule, given, made, staged, tmp_path, rule):
+    stage = rule.removeprefix("memory_layer_")
+    (name,) = MEMORY_LAYER.stage(stage)["conditions"]
+    data = MEMORY_LAYER.condition(name)["dataset"]
+    inputs = given(DATA.format(data, 0), table(data)) | given(TOKENS.format(data, 0), tokens(data))
+    inputs |= given(CHECKPOINT.format(name, 0, 8), made.trained(name)[0])
+    if stage == "intervene":
+        ablation = staged.tables("memory_layer_ablate_slots")["ablation"]
+        inputs |= given(STAGE.format("ablations", name, "ablation"), ablation)
+    expected = staged.tables(rule)
+    path = run_rule(rule, STAGE.format(FOLDERS[stage], name, STAGES[stage][0]), inputs)
+    made_by = read_made_by(path)
+    assert made_by["made_from"].keys() == inputs.keys()
+    assert made_by["params"] == {
+        "condition": MEMORY_LAYER.settings(name),
+        SECTIONS[stage]: MEMORY_LAYER.stage(stage),
+    }
+    for kind in STAGES[stage]:
+        there = pd.read_parquet(tmp_path / STAGE.format(FOLDERS[stage], name, kind))
+        pd.testing.assert_frame_equal(there, expected[kind], rtol=1e-4, check_dtype=False)
+        assert {"condition", "seed"} <= {*there}
+    if stage == "attend":
+        folder = tmp_path / f"{RESULTS}/attention/{name}/seed0"
+        assert read_arrays(folder / "examples.npz").keys() == expected["attention_examples"].keys()
+        assert len(json.loads((folder / "examples.json").read_text()))
+
+
+def test_every_attention_head_has_a_picture(run_rule, given, staged, tmp_path):
+    (name,) = MEMORY_LAYER.stage("attend")["conditions"]
+    tables = staged.tables("memory_layer_attend")
+    inputs = given(STAGE.format("attention", name, "attention"), tables["attention"])
+    inputs |= given(f"{RESULTS}/attention/{name}/seed0/examples.npz", tables["attention_examples"])
+    folder = run_rule("memory_layer_attention_heads", f"{RESULTS}/attention/{name}/seed0/heads", inputs)
+    assert len(list(folder.glob("*.png"))) >= 2  # heads of one layer
+
+
 def test_tables_hold_all_runs(run_rule, evaluations, tmp_path):
     (pooled, _) = MEMORY_LAYER.tables
     inputs = {}
@@ -283,6 +370,13 @@ def test_findings_are_made_of_pooled_tables_alone(run_rule, given, made):
         ("memory_layer_usage_figure", ["slots used, share", "two_hop"]),
         ("memory_layer_value_norms_figure", ["norm of a value, mean", "memory"]),
         ("memory_layer_activations_figure", ["largest weight of a slot", "novel "]),
+        ("memory_layer_ablation_figure", ["frequency"]),
+        ("memory_layer_cuts_figure", ["slots"]),
+        ("memory_layer_swap_figure", ["frequency"]),
+        ("memory_layer_predictions_figure", ["partner"]),
+        ("memory_layer_routing_figure", ["Jaccard"]),
+        ("memory_layer_key_statistics_figure", ["silhouette"]),
+        ("memory_layer_attention_figure", ["layer"]),
     ],
 )
 def test_a_figure_is_drawn_from_evaluations(drawn, rule, there):

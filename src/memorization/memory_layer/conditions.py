@@ -6,7 +6,7 @@ Imported when the Snakefile is read: nothing here may import torch.
 from collections.abc import Mapping
 
 from memorization.configuration import ConfigurationError, named
-from memorization.family import Family, Figure, Table
+from memorization.family import Family, Figure, Files, Table
 from memorization.memory_layer import sizes
 from memorization.memory_layer.data import kinds
 from memorization.models.shape import TRAINING
@@ -14,12 +14,56 @@ from memorization.provenance import generator
 
 OF_ALL = ("records", "runs", "recall", "history", "losses", "logits", "calibration", "parameters")
 OF_SLOTS = ("usage", "value_norms", "activations")  # of conditions with a memory
+STAGES = {  # after the evaluation, of the conditions that the configuration names: the tables of each rule
+    "ablate_slots": ("impact", "ablation", "ablation_positions", "ablation_shares", "cuts"),
+    "ablate_parts": ("part_answers", "ablation_parts"),
+    "intervene": ("swap", "substitutes", "predictions", "swap_correlation", "control"),
+    "route": (
+        "routing",
+        "routing_overlap",
+        "routing_information",
+        "consistency",
+        "key_statistics",
+        "occurrences",
+        "clusters",
+        "repeating_digits",
+    ),
+    "attend": ("attention",),
+}
+SECTIONS = {  # of the configuration, by rule
+    "ablate_slots": "ablation",
+    "ablate_parts": "ablation",
+    "intervene": "intervention",
+    "route": "routing",
+    "attend": "attention",
+}
+FOUND = (  # the tables of which the findings are made
+    "recall",
+    "usage",
+    "parameters",
+    "forgetting",
+    "hops",
+    "ablation_shares",
+    "ablation_parts",
+    "cuts",
+    "swap",
+    "predictions",
+    "control",
+    "swap_correlation",
+    "routing_information",
+    "consistency",
+    "clusters",
+    "repeating_digits",
+    "attention",
+)
+OF_RUNS = ("impact", "part_answers", "occurrences")  # long tables, left in their runs' files
 
 
 class MemoryLayer(Family):
     """The section ``memory_layer``."""
 
     name = "memory_layer"
+    stages = STAGES
     evaluations = (*OF_ALL, "errors", "hops", *OF_SLOTS, "forgetting")
 
     def __init__(self, *arguments, **options):
@@ -40,12 +84,14 @@ class MemoryLayer(Family):
     def tables(self) -> list[Table]:
         keys = ("comparisons", "frequency", "retention")
         others = dict.fromkeys(OF_SLOTS, sorted(self.with_slots)) | {"forgetting": sorted(self.section["retention"])}
-        found = {name: name for name in ("recall", "usage", "parameters", "forgetting")}
         kinds_of = {name: self.dataset(name)["kind"] for name in sorted(self.names)}
         others["errors"] = [name for name, kind in kinds_of.items() if kind != "word_problems"]
         others["hops"] = [name for name, kind in kinds_of.items() if kind == "hash_hop"]
+        for stage, tables in STAGES.items():
+            others |= {name: sorted(self.stage(stage)["conditions"]) for name in tables if name not in OF_RUNS}
         others = {kind: names for kind, names in others.items() if names}
         settings = {key: self.section[key] for key in keys}
+        found = {name: name for name in FOUND if name in OF_ALL or name in others}
         return [self.pooled(*OF_ALL, **others), self.findings(lambda: settings, **found)]
 
     def checkpoint(self, condition: str, seed: int | str, step: int | None = None) -> dict:
@@ -56,6 +102,10 @@ class MemoryLayer(Family):
         """The checkpoint, as ``checkpoint`` gives it, from which a condition starts, if it is one of the workflow's."""
         of = self.condition(name)["pretrained"] or {}
         return [self.checkpoint(of["condition"], seed, of.get("step"))] if "condition" in of else []
+
+    def stage(self, rule: str) -> dict:
+        """The settings of a rule of ``STAGES``."""
+        return self.section[SECTIONS[rule]]
 
     def shards(self, condition: str, seed: int | str) -> list[dict]:
         """The wildcards of the shares of a run's evaluation; none where one job makes it."""
@@ -71,9 +121,10 @@ class MemoryLayer(Family):
         return {"jobs": seeds, "parameters": parameters, "steps": condition["steps"], "flops": total}
 
     def _shape(self, name: str) -> tuple[int, int, float]:
-        """Of a data set, made for the purpose: the vocabulary, the longest text, the mean answer."""
+        """Of a data set, a small one made for the purpose: the vocabulary, the longest text, the mean answer."""
         if name not in self._shapes:
             data = self.datasets[name]
+            data = data | {key: min(data[key], 500) for key in ("num_samples", "eval_samples") if key in data}
             table = kinds.make(data, generator(self.name, name, self.first_seed, "data"))
             answer = float((table["answer_end"] - table["answer_start"]).mean())
             self._shapes[name] = len(kinds.characters(data)) + 1, int(table["text"].str.len().max()), answer
@@ -86,12 +137,27 @@ class MemoryLayer(Family):
             self._check_condition(name)
         for key in ("frequency", "retention", "errors"):
             self.check_conditions(self.section[key], key)
+        self._check_stages()
         for comparison in self.section["comparisons"]:
             self.check_conditions(comparison["conditions"], f"comparisons[{comparison['name']}].conditions")
         for name in self.section["retention"]:
             if not self.condition(name)["pretrained"]:
                 raise ConfigurationError(
                     f"{self.name}.retention: {name} starts from no checkpoint; allowed: conditions with pretrained"
+                )
+
+    def _check_stages(self) -> None:
+        for key in dict.fromkeys(SECTIONS.values()):
+            names, where = self.section[key]["conditions"], f"{self.name}.{key}.conditions"
+            self.check_conditions(names, f"{key}.conditions")
+            for name in names if key != "attention" else ():
+                if self.condition(name)["arm"] != "memory":
+                    raise ConfigurationError(f"{where}: {name}; allowed: conditions of the arm memory")
+        ablated = self.section["ablation"]["conditions"]
+        for name in self.section["intervention"]["conditions"]:
+            if name not in ablated:
+                raise ConfigurationError(
+                    f"{self.name}.intervention.conditions: {name}; allowed: those of ablation, {', '.join(ablated)}"
                 )
 
     def _check_condition(self, name: str) -> None:
@@ -159,6 +225,13 @@ class MemoryLayer(Family):
             self._figure("usage", ["usage"], with_slots),
             self._figure("value_norms", ["value_norms"], with_slots),
             self._figure("activations", ["activations"], with_slots[:1]),
+            self._stage_figure("ablation", "ablate_slots", ["ablation", "ablation_positions", "ablation_parts"]),
+            self._stage_figure("cuts", "ablate_slots", ["cuts"]),
+            self._stage_figure("swap", "intervene", ["swap", "substitutes"]),
+            self._stage_figure("predictions", "intervene", ["predictions", "control"]),
+            self._stage_figure("routing", "route", ["routing", "consistency"]),
+            self._stage_figure("key_statistics", "route", ["key_statistics", "clusters"]),
+            self._attention_figure(),
         ]
 
     def _figure(self, name: str, tables: list[str], conditions: list[str], settings: Mapping | None = None) -> Figure:
@@ -166,3 +239,14 @@ class MemoryLayer(Family):
         inputs = {kind: self.runs(kind, sorted(set(conditions))) for kind in tables}
         settings = settings or ({} if name == "activations" else {"conditions": conditions})
         return Figure(name, lambda: inputs, lambda: settings)
+
+    def _stage_figure(self, name: str, stage: str, tables: list[str]) -> Figure:
+        """A figure of the conditions that a rule of ``STAGES`` is of."""
+        return self._figure(name, tables, self.stage(stage)["conditions"])
+
+    def _attention_figure(self) -> Figure:
+        """Of the first condition's first seed."""
+        (first, *_), settings = self.stage("attend")["conditions"], {"example": 0}
+        run = [{"condition": first, "seed": self.seeds(first)[0]}]
+        inputs = {kind: Files(kind, run) for kind in ("attention", "attention_examples")}
+        return Figure("attention", lambda: inputs, lambda: settings)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from memorization.findings import Findings
+from memorization.memory_layer.slot_findings import slot_findings
 from memorization.statistics import spearman
 
 TRAINED = ("train", "new")  # splits that some training has; what is in any other one is never trained
@@ -20,6 +21,7 @@ def findings_table(
     comparisons: Sequence[Mapping],
     frequency: Sequence[str],
     retention: Sequence[str],
+    **slots: pd.DataFrame,
 ) -> pd.DataFrame:
     """All findings of the family.
 
@@ -27,6 +29,7 @@ def findings_table(
     ----------
     recall, usage, parameters, forgetting : rows of ``memory_layer_<table>``
     comparisons, frequency, retention : the configuration's
+    slots : of the tables of ``slot_findings`` those that there are
     """
     findings = Findings()
     levels(findings, recall, frequency)
@@ -39,6 +42,7 @@ def findings_table(
     for (name,), part in of_each(parameters, "condition"):
         for kind in ("total", "active"):
             findings.add(f"parameters, {kind}", name, part.set_index("seed")[kind], "parameters")
+    slot_findings(findings, slots)
     return findings.table()
 
 

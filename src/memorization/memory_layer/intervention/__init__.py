@@ -1,0 +1,1 @@
+"""What is answered when slots are swapped, replaced, or retrieved where they were not."""

@@ -1,0 +1,35 @@
+"""What the memories retrieve at every place of some texts."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from memorization.memory_layer.model import answer_logits, memories
+from memorization.memory_layer.training import Facts
+from memorization.models.decoder import Decoder
+
+PLACES = 8192  # at once
+LOGITS = 2**26  # at once, of which nothing is kept: 256 MB
+
+
+@torch.no_grad()
+def retrievals(model: Decoder, facts: Facts, rows: np.ndarray) -> Iterator[dict[int, tuple[np.ndarray, ...]]]:
+    """Retrievals at every token of some rows, row by row as in ``places``, in parts of bounded size.
+
+    At an answer's tokens they are those of the place before, from which the token is predicted.
+
+    Yields
+    ------
+    by layer with a memory: scores, weights, slots, each (places of the part, n_heads, top_k), best first
+    """
+    model.eval()
+    if not memories(model):
+        return
+    most = max(1, min(PLACES, LOGITS // facts.vocabulary) // facts.length)
+    for first in range(0, len(rows), most):
+        tokens, _, _, lengths, _ = facts.batch(rows[first : first + most])
+        there = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+        at, columns = there.nonzero(as_tuple=True)
+        _, found = answer_logits(model, tokens, at, columns + 1, lengths)
+        yield {layer: tuple(each.cpu().numpy() for each in kept) for layer, *kept in found}

@@ -1,0 +1,162 @@
+"""What was found of the slots: their ablation, their swaps, what they are retrieved for, and where attention looks."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from memorization.findings import Findings
+from memorization.memory_layer.intervention.shares import kind_shares, pooled_shares
+from memorization.statistics import spearman
+
+HEADS = "share of heads"
+SEED = ["condition", "seed"]
+
+
+def slot_findings(findings: Findings, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Add a row for each condition that has it, of each table that is there.
+
+    Parameters
+    ----------
+    tables : rows of ``memory_layer_<table>``, by name; each of ``FINDERS`` is looked for
+    """
+    for name, find in FINDERS.items():
+        if name in tables and len(tables[name]):
+            find(findings, tables[name])
+
+
+def add_means(findings: Findings, table: pd.DataFrame, by: list[str], value: str, finding: str, unit: str) -> None:
+    """A finding for each of ``by`` and each condition: the mean over all other rows of each seed.
+
+    Parameters
+    ----------
+    finding : what it is called; ``{}`` stand for the values of ``by``
+    """
+    means = table.groupby([*by, *SEED], sort=False)[value].mean().reset_index()
+    for keys, part in means.groupby([*by, "condition"], sort=False):
+        *of, condition = keys
+        findings.add(finding.format(*of), condition, part.set_index("seed")[value], unit)
+
+
+def hops(findings: Findings, table: pd.DataFrame) -> None:
+    by = ["difficulty", "hops", "asked"]
+    named = table.assign(difficulty=np.where(table["difficulty"] == "none", "as trained", table["difficulty"]))
+    named["more"] = named["accuracy"] - named["chance"]
+    add_means(findings, named, by, "accuracy", "chains answered, {}, {} hops, {}", "share of chains")
+    add_means(findings, named, by, "more", "chains answered, {}, {} hops, {}, less chance", "share of chains")
+
+
+def ablation_shares(findings: Findings, table: pd.DataFrame) -> None:
+    for value, what, unit in (
+        ("unused", "never retrieved, {}, layer {}", "share of slots"),
+        ("redundant", "redundant, {}, layer {}", "share of slots"),
+        ("deciding", "change a prediction, {}, layer {}", "share of slots"),
+        ("fragile", "answers lost to some slot, {}, layer {}", "share of exact answers"),
+        ("most_bits", "largest loss to a slot, {}, layer {}", "bits"),
+    ):
+        add_means(findings, table, ["mode", "layer"], value, what, unit)
+
+
+def ablation_parts(findings: Findings, table: pd.DataFrame) -> None:
+    table = table[table["split"] == "train"]
+    slots = table[table["part"].isin(["own_slots", "random_slots"])]
+    heads, whole = table[table["part"] == "head"], table[~table.index.isin(slots.index) & (table["part"] != "head")]
+    add_means(findings, whole, ["part", "layer"], "exact_after", "exact without {}, layer {}", "share of items")
+    add_means(
+        findings, slots, ["number", "part", "layer"], "exact_after", "exact without {} {}, layer {}", "share of items"
+    )
+    add_means(
+        findings, heads, ["layer", "number"], "exact_after", "exact without attention head {}.{}", "share of items"
+    )
+
+
+def cuts(findings: Findings, table: pd.DataFrame) -> None:
+    add_means(findings, table, [], "cut", "slots whose removal flips an answer", "slots")
+    bins = 2 ** np.floor(np.log2(table["exposures"].clip(lower=1))).astype(int)
+    several = table.groupby("condition")["exposures"].transform(lambda each: each.max() > 2 * each.min())
+    if several.any():
+        binned = table.assign(exposures=bins)[several]
+        add_means(findings, binned, ["exposures"], "cut", "slots whose removal flips an answer, {} exposures", "slots")
+        for condition, part in table[several].groupby("condition", sort=False):
+            rho = {seed: spearman(rows["exposures"], rows["cut"])[0] for seed, rows in part.groupby("seed")}
+            findings.add("Spearman, exposures against the slots of a cut", condition, rho, "ρ")
+
+
+def swap(findings: Findings, table: pd.DataFrame) -> None:
+    shares = pooled_shares(table, [*SEED, "kind"])
+    shares["elsewhere_excess"] = shares["elsewhere_share"] - shares["elsewhere_chance"]
+    for value, what in (
+        ("kept", "own answer kept when {} are swapped"),
+        ("excess", "partner's answer when {} are swapped, less chance"),
+        ("elsewhere_excess", "partner's answer of other positions when {} are swapped, less chance"),
+    ):
+        add_means(findings, shares, ["kind"], value, what, "share of examples")
+
+
+def predictions(findings: Findings, table: pd.DataFrame) -> None:
+    shares = kind_shares(table, [*SEED, "intervention"])
+    shares["more"] = shares["partner"] - shares["chance"]
+    for value, what in (("own", "own answer after {}"), ("more", "partner's answer after {}, less chance")):
+        add_means(findings, shares, ["intervention"], value, what, "share of examples")
+
+
+def control(findings: Findings, table: pd.DataFrame) -> None:
+    for value, what in (("partner", "partner's answer"), ("own", "own answer")):
+        what = f"{what} after {{}} where one slot decides, {{}} keys"
+        add_means(findings, table, ["intervention", "keys"], value, what, "share of examples")
+
+
+def swap_correlation(findings: Findings, table: pd.DataFrame) -> None:
+    add_means(findings, table, ["kind", "measure"], "rho", "Spearman, ablation against the swap of {}, {}", "ρ")
+
+
+def routing_information(findings: Findings, table: pd.DataFrame) -> None:
+    more = table.assign(more=table["bits"] - table["null_bits"])
+    add_means(
+        findings, more, ["label"], "more", "information of the {} on the slot, less that of shuffled ones", "bits"
+    )
+
+
+def consistency(findings: Findings, table: pd.DataFrame) -> None:
+    of_all = table[table["token_type"] == "all"]
+    more = of_all.assign(more=of_all["jaccard"] - of_all["null_jaccard"])
+    add_means(
+        findings, more, ["likeness"], "more", "Jaccard of slots of places alike in {}, less shuffled ones", "Jaccard"
+    )
+
+
+def clusters(findings: Findings, table: pd.DataFrame) -> None:
+    more = table.assign(more=table["silhouette"] - table["null_silhouette"])
+    add_means(findings, more, ["of"], "more", "silhouette of {}, less that of shuffled ones", "silhouette")
+
+
+def repeating_digits(findings: Findings, table: pd.DataFrame) -> None:
+    table = table[(table["split"] == "train") & table["rho"].notna()]
+    what = "Spearman, {2} of the {0}, {1}"
+    add_means(findings, table, ["entity", "against", "measure"], "rho", what, "ρ")
+
+
+def attention(findings: Findings, table: pd.DataFrame) -> None:
+    for kind in dict.fromkeys(table["class"]):
+        shares = table.assign(share=(table["class"] == kind).astype(float))
+        add_means(findings, shares, [], "share", f"attention heads, {kind}", HEADS)
+
+
+FINDERS = {
+    find.__name__: find
+    for find in (
+        hops,
+        ablation_shares,
+        ablation_parts,
+        cuts,
+        swap,
+        predictions,
+        control,
+        swap_correlation,
+        routing_information,
+        consistency,
+        clusters,
+        repeating_digits,
+        attention,
+    )
+}

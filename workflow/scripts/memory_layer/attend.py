@@ -1,0 +1,26 @@
+"""Rule memory_layer_attend: where each attention head looks, and its probabilities for examples."""
+
+from memorization.files import read_arrays, read_table
+from memorization.job import job
+from memorization.memory_layer.attention import attend, write_documents
+from memorization.provenance import generator
+from memorization.training.checkpoints import read_tensors
+from memorization.training.devices import set_up
+
+with job(snakemake) as this:
+    this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
+    condition = this.settings("condition")
+    table, examples = attend(
+        condition,
+        read_table(this.input.table),
+        read_arrays(this.input.tokens),
+        read_tensors(this.input.checkpoint),
+        this.settings("attention"),
+        generator("memory_layer", condition["dataset"], this.seed, "attention"),
+        this.wildcards.condition,
+        this.seed,
+        this.device,
+    )
+    this.write_table(table, this.output.attention)
+    this.write_arrays(examples, this.output.attention_examples)
+    write_documents(this.output.attention_json, examples, this.made_by)
