@@ -99,4 +99,6 @@ def cases(config: dict, device: str) -> Iterator[Case]:
         for precision in ("float32", "bfloat16"):
             ours = FactLearner(settings | {"precision": precision}, facts, 0, device)
             yield Case(name, precision, ours.step, lambda n, flops=flops: flops)
+
+
 ROWS += memory_layer_ablation.ROWS

@@ -1,7 +1,7 @@
 # memory_layer: what a product-key memory stores.
 #
 # data and tokens (a data set, a seed) -> train (a condition, a seed, a step) -> evaluate -> tables, figures
-# With evaluation.shards above 1, jobs of rule answer each evaluate a share of the data set, for evaluate.
+# With shards above 1, jobs of rule answer each evaluate a share of the data set, for evaluate.
 # A condition with pretrained.condition starts from a checkpoint of that condition.
 MEMORY_LAYER = FAMILIES["memory_layer"]
 MEMORY_LAYER_DATA = "results/memory_layer/datasets/{dataset}/seed{seed}.parquet"
@@ -121,7 +121,7 @@ rule memory_layer_answer:
         gpu=GPU,
     params:
         condition=lambda wildcards: canonical(MEMORY_LAYER.settings(wildcards.condition)),
-        shards=MEMORY_LAYER.section["evaluation"]["shards"],
+        shards=lambda wildcards: MEMORY_LAYER.condition(wildcards.condition)["shards"],
         code=code_digest(f"{SCRIPTS}/memory_layer/answer.py"),
     message:
         "memory_layer: answers of {wildcards.condition}, seed {wildcards.seed}, share {wildcards.shard}"

@@ -1,3 +1,5 @@
+from itertools import chain
+
 import pytest
 import torch
 from command_line import smoke_jobs
@@ -7,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memorization.configuration import ConfigurationError
 from memorization.memory_layer import sizes
-from memorization.memory_layer.conditions import OF_SLOTS, MemoryLayer
+from memorization.memory_layer.conditions import OF_RUNS, OF_SLOTS, STAGES, MemoryLayer
 from memorization.memory_layer.data import kinds
 from memorization.memory_layer.model import answer_logits, build
 from memorization.models.shape import TRAINING
@@ -97,7 +99,10 @@ def test_figures_and_findings_read_the_runs_that_they_show():
         assert shown(name) == {*section[name]}
     assert len(shown("activations")) == 1
     pooled, findings = family.tables
-    assert {*pooled.files} == {*family.evaluations}
+    assert {*pooled.files} | {*OF_RUNS} == {*family.evaluations, *chain.from_iterable(STAGES.values())}
+    for stage, kinds_of_tables in STAGES.items():
+        for kind in {*kinds_of_tables} - {*OF_RUNS}:
+            assert {run["condition"] for run in pooled.inputs()[kind].wildcards} == {*family.stage(stage)["conditions"]}
     for kind in OF_SLOTS:
         assert {run["condition"] for run in pooled.inputs()[kind].wildcards} == {*family.with_slots}
     assert findings.settings().keys() == {"comparisons", "frequency", "retention"}

@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 from memorization.files import read_arrays, read_made_by, read_table
 from memorization.memory_layer.ablation.run import part_tables, slot_tables
 from memorization.memory_layer.attention import attend
-from memorization.memory_layer.conditions import OF_ALL, SECTIONS, STAGES, MemoryLayer
+from memorization.memory_layer.conditions import FOUND, OF_ALL, SECTIONS, STAGES, MemoryLayer
 from memorization.memory_layer.data import kinds
 from memorization.memory_layer.evaluation.run import run_tables
 from memorization.memory_layer.intervention.run import intervention_tables
@@ -230,7 +230,7 @@ def test_training_refuses_damaged_tokens_by_name(run_rule, given, tmp_path):
     assert f"{path}: damaged" in last
 
 
-@pytest.mark.parametrize("name", ["top_t", "one_hop"])
+@pytest.mark.parametrize("name", ["top_t", "two_hop"])
 def test_evaluation_makes_the_tables_of_a_run(run_rule, given, made, tmp_path, name):
     data = MEMORY_LAYER.condition(name)["dataset"]
     state, trajectory = made.trained(name)
@@ -257,18 +257,17 @@ def test_evaluation_makes_the_tables_of_a_run(run_rule, given, made, tmp_path, n
 
 
 def test_shares_of_an_evaluation_are_its_whole(run_rule, given, made, tmp_path):
-    config = {"memory_layer": {"evaluation": {"shards": 2}}}
-    state, trajectory = made.trained("memory")
-    inputs = given(TOKENS.format("pairs", 0), tokens("pairs")) | given(CHECKPOINT.format("memory", 0, 8), state)
-    parts = [f"{RESULTS}/answers/memory/seed0/shard{n}{what}" for n in range(2) for what in (".parquet", "_use.npz")]
+    state, trajectory = made.trained("one_hop")
+    inputs = given(TOKENS.format("one_hop", 0), tokens("one_hop")) | given(CHECKPOINT.format("one_hop", 0, 8), state)
+    parts = [f"{RESULTS}/answers/one_hop/seed0/shard{n}{what}" for n in range(2) for what in (".parquet", "_use.npz")]
     for n in range(2):
-        run_rule("memory_layer_answer", parts[2 * n], inputs, config=config)
-    more = given(DATA.format("pairs", 0), table("pairs")) | given(TRAJECTORY.format("memory", 0, 8), trajectory)
-    path = run_rule("memory_layer_evaluate", EVALUATION.format("memory", 0, "recall"), inputs | more, config=config)
+        run_rule("memory_layer_answer", parts[2 * n], inputs)
+    more = given(DATA.format("one_hop", 0), table("one_hop")) | given(TRAJECTORY.format("one_hop", 0, 8), trajectory)
+    path = run_rule("memory_layer_evaluate", EVALUATION.format("one_hop", 0, "recall"), inputs | more)
     assert read_made_by(path)["made_from"].keys() == {*inputs, *more, *parts}
     for kind in ("recall", "value_norms", "records"):
-        there = pd.read_parquet(tmp_path / EVALUATION.format("memory", 0, kind))
-        pd.testing.assert_frame_equal(there, made.tables("memory")[kind], rtol=1e-4)
+        there = pd.read_parquet(tmp_path / EVALUATION.format("one_hop", 0, kind))
+        pd.testing.assert_frame_equal(there, made.tables("one_hop")[kind], rtol=1e-4)
 
 
 def test_a_checkpoint_has_flat_keys_too(run_rule, given, made, tmp_path):
@@ -342,18 +341,25 @@ def test_tables_hold_all_runs(run_rule, evaluations, tmp_path):
     assert runs["forgetting"] == [["top_t", 0]]
 
 
-def test_findings_are_made_of_pooled_tables_alone(run_rule, given, made):
+def test_findings_are_made_of_pooled_tables_alone(run_rule, given, made, staged):
     inputs = {}
     for kind in ("recall", "usage", "parameters", "forgetting"):
         runs = [(name, seed) for name in sorted(MEMORY_LAYER.names) for seed in MEMORY_LAYER.seeds(name)]
         parts = [part for run in runs if len(part := made.tables(*run)[kind])]
         inputs |= given(f"results/tables/memory_layer_{kind}.parquet", pd.concat(parts, ignore_index=True))
+    for stage, kinds_of_tables in STAGES.items():
+        for kind in {*FOUND} & {*kinds_of_tables}:
+            inputs |= given(f"results/tables/memory_layer_{kind}.parquet", staged.tables(f"memory_layer_{stage}")[kind])
+    hops = made.tables("one_hop")["hops"]
+    inputs |= given("results/tables/memory_layer_hops.parquet", hops)
     path = run_rule("memory_layer_findings_table", "results/tables/memory_layer_findings.csv", inputs)
     values = pd.read_csv(path).set_index(["finding", "condition"])["value"]
     total = made.tables("memory")["parameters"]["total"].item()
     assert values["parameters, total", "memory"] == total
     assert values["exact match after the second training, old facts", "top_t"] >= 0
     assert ("exact match at the end, train, difference", "two_hop - memory") in values.index
+    assert ("chains answered, easy, 1 hops, query", "one_hop") in values.index
+    assert ("own answer kept when values are swapped", "frequency") in values.index
     assert read_made_by(path.with_suffix(".parquet"))["made_from"].keys() == inputs.keys()
 
 

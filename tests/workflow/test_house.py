@@ -103,10 +103,12 @@ def test_a_job_that_is_submitted_again_asks_for_more(tmp_path):
             job.reset_params_and_resources()
 
 
-def test_every_rule_of_the_stages_has_a_job_in_the_smoke_study_and_every_script_a_rule():
+def test_a_rule_has_a_job_in_the_smoke_study_or_is_a_target_that_a_page_names_and_every_script_has_a_rule():
     text = "".join(path.read_text() for path in RULES)
     stages = set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
-    assert stages <= {rule.name for rule in rules()}
+    on_demand, targets = stages - {rule.name for rule in rules()}, (ROOT / "docs/reference/targets.md").read_text()
+    tests = "".join(path.read_text() for path in (ROOT / "tests/rules").glob("test_*.py"))
+    assert all(f"`{name}`" in targets and f'"{name}"' in tests for name in on_demand), on_demand
     named = {str(path.relative_to(ROOT / "workflow/scripts")) for path in SCRIPTS}
     in_rules = set(re.findall(r'script:\n\s+"\.\./workflow/scripts/([^{"]*)"', text))
     in_loops = {job.params.script for job in smoke_jobs() if hasattr(job.params, "script")}

@@ -37,25 +37,9 @@ SECTIONS = {  # of the configuration, by rule
     "route": "routing",
     "attend": "attention",
 }
-FOUND = (  # the tables of which the findings are made
-    "recall",
-    "usage",
-    "parameters",
-    "forgetting",
-    "hops",
-    "ablation_shares",
-    "ablation_parts",
-    "cuts",
-    "swap",
-    "predictions",
-    "control",
-    "swap_correlation",
-    "routing_information",
-    "consistency",
-    "clusters",
-    "repeating_digits",
-    "attention",
-)
+FOUND = ("recall", "usage", "parameters", "forgetting", "hops", "ablation_shares", "ablation_parts", "cuts", "swap")
+FOUND += ("predictions", "control", "swap_correlation", "routing_information", "consistency", "clusters")
+FOUND += ("repeating_digits", "attention")  # the tables of which the findings are made
 OF_RUNS = ("impact", "part_answers", "occurrences")  # long tables, left in their runs' files
 
 
@@ -63,6 +47,7 @@ class MemoryLayer(Family):
     """The section ``memory_layer``."""
 
     name = "memory_layer"
+    apart = (*Family.apart, "shards")
     stages = STAGES
     evaluations = (*OF_ALL, "errors", "hops", *OF_SLOTS, "forgetting")
 
@@ -109,7 +94,7 @@ class MemoryLayer(Family):
 
     def shards(self, condition: str, seed: int | str) -> list[dict]:
         """The wildcards of the shares of a run's evaluation; none where one job makes it."""
-        number = self.section["evaluation"]["shards"]
+        number = self.condition(condition)["shards"]
         return [{"condition": condition, "seed": seed, "shard": n} for n in range(number) if number > 1]
 
     def training_size(self, name: str) -> dict[str, float]:
