@@ -159,6 +159,26 @@ def test_figures_and_findings_read_the_runs_that_they_show():
             {"path": "x", "step": 3},
             r"conditions\[top_t\].pretrained.step: 3; allowed with condition, not with path$",
         ),
+        (
+            ("datasets", 0, "tokenizer"),
+            "gpt2",
+            r"datasets\[pairs\].tokenizer: 'gpt2'; allowed: characters, a folder with tokenizer.json, or name@commit",
+        ),
+        (("ablation", "conditions", 0), "nobody", "ablation.conditions: there is no 'nobody'"),
+        (("conditions", 1, "arm"), "peer", "ablation.conditions: frequency; allowed: conditions of the arm memory$"),
+        (
+            ("intervention", "conditions"),
+            ["memory"],
+            "intervention.conditions: memory; allowed: those of ablation, frequency$",
+        ),
+        (("ablation", "max_cut"), 62, "ablation.max_cut: 62; allowed with frequency, of 64 slots: at most 61$"),
+        (
+            ("ablation", "groups"),
+            [1, 62],
+            r"ablation.groups: \[1, 62\]; allowed with frequency, of 64 slots: at most 61$",
+        ),
+        (("intervention", "n_slots"), 65, "intervention.n_slots: 65; allowed with frequency, of 64 slots: at most 64$"),
+        (("routing", "n_clusters"), 65, "routing.n_clusters: 65; allowed with frequency"),
         (("defaults", "n_heads"), 3, r"conditions\[memory\].d_model: 16 is not divisible by n_heads, 3$"),
     ],
 )

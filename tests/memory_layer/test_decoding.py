@@ -59,8 +59,8 @@ def test_questions_are_those_behind_the_completion():
 
 def test_shares_of_the_rows_are_together_the_whole():
     model, of = trained()
-    whole, use = run.shard(model, of, ["train"])
-    parts = [run.shard(model, of, ["train"], n, 3) for n in range(3)]
+    whole, use = run.shard(model, of, CONDITION)
+    parts = [run.shard(model, of, CONDITION, n, 3) for n in range(3)]
     pd.testing.assert_frame_equal(pd.concat([tokens for tokens, _ in parts], ignore_index=True), whole, rtol=1e-5)
     assert [tokens["row"].nunique() for tokens, _ in parts] == [31, 31, 30]
     assert use.keys() == {str(layer) for layer in memories(model)}

@@ -162,8 +162,7 @@ def show(condition: str, seed: int, item: str, results: Path) -> None:
 
     from memorization.files import read_arrays, read_table
     from memorization.memory_layer.evaluation.tables import activations_table, by_token
-    from memorization.memory_layer.model import build
-    from memorization.memory_layer.training import Facts
+    from memorization.memory_layer.training import Facts, restored
     from memorization.training.checkpoints import read_tensors
 
     folder = results / "memory_layer/checkpoints" / condition / f"seed{seed}"
@@ -178,8 +177,7 @@ def show(condition: str, seed: int, item: str, results: Path) -> None:
         raise ValueError(f"{item}: no item of {settings['dataset']}; items are named such as {first}")
     tokens = results / f"memory_layer/datasets/{settings['dataset']}/seed{seed}_tokens.npz"
     facts = Facts(read_arrays(str(tokens)), "cpu")
-    model = build(settings, facts.vocabulary, facts.length)
-    model.load_state_dict(read_tensors(found[-1]))
+    model = restored(settings, facts, read_tensors(found[-1]))
     row = data.iloc[rows[0]]
     print(f"text: {row['text']!r}\nanswer: {row['text'][row['answer_start'] : row['answer_end']]!r}")
     by_place = by_token(model, facts, rows)

@@ -138,12 +138,31 @@ class MemoryLayer(Family):
             for name in names if key != "attention" else ():
                 if self.condition(name)["arm"] != "memory":
                     raise ConfigurationError(f"{where}: {name}; allowed: conditions of the arm memory")
+        self._check_sizes()
         ablated = self.section["ablation"]["conditions"]
         for name in self.section["intervention"]["conditions"]:
             if name not in ablated:
                 raise ConfigurationError(
                     f"{self.name}.intervention.conditions: {name}; allowed: those of ablation, {', '.join(ablated)}"
                 )
+
+    def _check_sizes(self) -> None:
+        """That no stage asks for more slots than a condition's memory has."""
+        for key, settings in (
+            ("ablation", ("max_cut", "groups")),
+            ("intervention", ("n_slots",)),
+            ("routing", ("n_clusters",)),
+        ):
+            for name in self.section[key]["conditions"]:
+                condition = self.condition(name)
+                most = sizes.slots(condition) - (condition["top_k"] + 1 if key == "ablation" else 0)
+                for setting in settings:
+                    value = self.section[key][setting]
+                    if max(value if isinstance(value, list) else [value]) > most:
+                        raise ConfigurationError(
+                            f"{self.name}.{key}.{setting}: {value}; allowed with {name}, of "
+                            f"{sizes.slots(condition)} slots: at most {most}"
+                        )
 
     def _check_condition(self, name: str) -> None:
         where, condition = f"{self.name}.conditions[{name}]", self.condition(name)

@@ -77,6 +77,14 @@ def pools(model: Decoder) -> dict[int, nn.Embedding]:
     return found
 
 
+def embedded(model: Decoder, tokens: Tensor) -> Tensor:
+    """The residual stream before the first layer: (batch, length) int64 -> (batch, length, d_model)."""
+    x = model.token_embedding(tokens)
+    if model.positions == "learned":
+        return x + model.position_embedding.weight[: tokens.shape[1]]
+    return x + model.position_table[: tokens.shape[1]] if model.positions == "sinusoidal" else x
+
+
 def answer_logits(
     model: Decoder, tokens: Tensor, rows: Tensor, columns: Tensor, lengths: Tensor, whole_texts: bool = False
 ) -> tuple[Tensor, list[Retrieved]]:
@@ -96,11 +104,7 @@ def answer_logits(
     logits : (n, vocabulary)
     retrieved : of each layer with a memory, for the tokens that predict those places
     """
-    x = model.token_embedding(tokens)
-    if model.positions == "learned":
-        x = x + model.position_embedding.weight[: tokens.shape[1]]
-    elif model.positions == "sinusoidal":
-        x = x + model.position_table[: tokens.shape[1]]
+    x = embedded(model, tokens)
     unpadded = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
     retrieved = []
     for n, layer in enumerate(model.layers):

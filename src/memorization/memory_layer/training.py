@@ -70,6 +70,10 @@ class Facts:
         """The rows of some splits."""
         return np.flatnonzero(np.isin(self.split, splits))
 
+    def trained(self, condition: Mapping) -> np.ndarray:
+        """The rows that a condition trains on."""
+        return np.flatnonzero(np.isin(self.split, condition["train_on"]) & (self.copies > 0))
+
 
 def passes_of(condition: Mapping, facts: Facts, seed: int) -> Passes:
     """The batches of a condition: of the splits that it trains on."""
@@ -80,6 +84,13 @@ def passes_of(condition: Mapping, facts: Facts, seed: int) -> Passes:
 def start_of(condition: Mapping, before: Sequence[str]) -> str | None:
     """The path of the checkpoint that a condition starts from: the one of the workflow, one from outside, or None."""
     return next(iter(before), (condition["pretrained"] or {}).get("path"))
+
+
+def restored(condition: Mapping, facts: Facts, state: Mapping[str, Tensor]) -> Decoder:
+    """The model of a run, in evaluation, from its tensors."""
+    model = build(condition, facts.vocabulary, facts.length)
+    model.load_state_dict(state)
+    return model.to(facts.device).eval()
 
 
 def start(condition: Mapping, facts: Facts, seed: int, pretrained: str | None) -> Decoder:

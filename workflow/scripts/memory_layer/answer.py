@@ -3,17 +3,14 @@
 from memorization.files import read_arrays
 from memorization.job import job
 from memorization.memory_layer.evaluation.run import shard
-from memorization.memory_layer.model import build
-from memorization.memory_layer.training import Facts
+from memorization.memory_layer.training import Facts, restored
 from memorization.training.checkpoints import read_tensors
 from memorization.training.devices import set_up
 
 with job(snakemake) as this:
     this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
     condition, facts = this.settings("condition"), Facts(read_arrays(this.input.tokens), this.device)
-    model = build(condition, facts.vocabulary, facts.length).to(this.device)
-    model.load_state_dict(read_tensors(this.input.checkpoint))
-    share = int(this.wildcards.shard), this.params["shards"]
-    tokens, use = shard(model, facts, condition["train_on"], *share)
+    model = restored(condition, facts, read_tensors(this.input.checkpoint))
+    tokens, use = shard(model, facts, condition, int(this.wildcards.shard), this.params["shards"])
     this.write_table(tokens, this.output.tokens)
     this.write_arrays(use, this.output.use)

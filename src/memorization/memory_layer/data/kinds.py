@@ -10,6 +10,7 @@ import numpy as np
 from memorization.configuration import ConfigurationError
 from memorization.memory_layer.data import digit_lookup, hash_hop, synthetic_qa, two_hop, word_problems
 from memorization.memory_layer.data.token_arrays import token_arrays
+from memorization.memory_layer.data.tokens import check_tokenizer
 
 KINDS = {
     "synthetic_qa": synthetic_qa,
@@ -42,6 +43,7 @@ def check(settings: Mapping, where: str) -> None:
     if settings["kind"] not in KINDS:
         raise ConfigurationError(f"{where}.kind: {settings['kind']!r} is not allowed; allowed: {', '.join(KINDS)}")
     KINDS[settings["kind"]].check(settings, where)
+    check_tokenizer(settings.get("tokenizer", "characters"), f"{where}.tokenizer")
 
 
 def trained(settings: Mapping) -> list[str]:

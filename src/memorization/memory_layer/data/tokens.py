@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from memorization.hub import hub_file
+from memorization.configuration import ConfigurationError
+from memorization.hub import hub_file, split_name
 from memorization.training.masking import answer_labels
 
 PADDING = ("[PAD]", "<pad>", "<|padding|>")
@@ -131,6 +132,23 @@ def tokenizer(name: str, characters: str) -> Characters | HuggingFace:
     characters : all that may stand in a text
     """
     return Characters(characters) if name == "characters" else HuggingFace(name)
+
+
+def check_tokenizer(name: str, where: str) -> None:
+    """Refuse what is neither ``characters``, nor a folder with a tokenizer, nor a name of the hub with a commit.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if name == "characters" or (Path(name) / FILE).is_file():
+        return
+    try:
+        split_name(name)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{where}: {name!r}; allowed: characters, a folder with {FILE}, or name@commit of the hub"
+        ) from error
 
 
 def tokenize(table, tokenizer: Characters | HuggingFace, rule: str, **options) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ def errors_table(
     """``errors``: of each kind of answer how many there are, by split and group.
 
     An answer is ``correct``, ``other_fact`` if another row of the data set has this answer, or ``unknown``; of chains
-    of hashes, as ``hash_hop.classify`` says. Texts are not decoded and have no rows.
+    of hashes, as ``hash_hop.classify`` says. Rows that are not decoded do not count.
 
     Parameters
     ----------

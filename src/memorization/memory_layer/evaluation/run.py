@@ -11,9 +11,11 @@ from memorization.memory_layer.evaluation.chains import hops_table, questions_of
 from memorization.memory_layer.evaluation.decoding import given_answers
 from memorization.memory_layer.evaluation.errors import errors_table
 from memorization.memory_layer.evaluation.retention import forgetting_table
-from memorization.memory_layer.model import build, memories
-from memorization.memory_layer.training import Facts, evaluate, passes_of
+from memorization.memory_layer.model import memories
+from memorization.memory_layer.training import Facts, evaluate, followed_rows, passes_of, restored
 from memorization.models.decoder import Decoder
+
+DECODED = 2000  # rows of each group of each split that are decoded; of texts, which have no prior, none
 
 
 def run_tables(
@@ -43,9 +45,8 @@ def run_tables(
     shards : what ``shard`` gives of all rows, if other jobs have made it
     """
     facts, run = Facts(arrays, device), {"condition": name, "seed": seed}
-    model = build(condition, facts.vocabulary, facts.length).to(device)
-    model.load_state_dict(state)
-    shards = shards or [shard(model, facts, condition["train_on"])]
+    model = restored(condition, facts, state)
+    shards = shards or [shard(model, facts, condition)]
     tokens = pd.concat([part for part, _ in shards], ignore_index=True)
     use = {layer: sum(part[str(layer)] for _, part in shards) for layer in memories(model)}
     by_fact = tables.by_fact(tokens, data, facts)
@@ -58,8 +59,8 @@ def run_tables(
     others = np.where((facts.copies > 0) & (pretrained is not None), "before_switch", "held_out")
     phase = np.where(trained, "after_switch" if pretrained else "train", others)
     exact = float(by_fact["exact"][trained].mean())
-    no_text = data["prior_bits"].notna().to_numpy()[tokens["row"]]  # long texts are not decoded
-    given = given_answers(model, facts, tokens[no_text], questions_of(data))
+    decoded = np.intersect1d(followed_rows(facts, DECODED), np.flatnonzero(data["prior_bits"].notna()))
+    given = given_answers(model, facts, tokens[tokens["row"].isin(decoded)], questions_of(data))
     dataset = {"dataset": condition["dataset"], "arm": condition["arm"]}
     return {
         "records": tables.fact_records(by_fact, exposures, last, phase, about | {"step": steps}),
@@ -80,16 +81,15 @@ def run_tables(
 
 
 def shard(
-    model: Decoder, facts: Facts, train_on: Sequence[str], number: int = 0, of: int = 1
+    model: Decoder, facts: Facts, condition: Mapping, number: int = 0, of: int = 1
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """A share of the rows' answers: ``tables.by_token``, and by layer how the trained ones use its slots, (2, n_slots).
 
     Parameters
     ----------
-    train_on : the splits that are trained
+    condition : its settings
     number, of : which share, from 0, of how many; their tables stand one below the other, their use adds up
     """
     rows = np.array_split(np.arange(len(facts)), of)[number]
-    trained = rows[np.isin(facts.split[rows], train_on) & (facts.copies[rows] > 0)]
-    _, _, use = evaluate(model, facts, trained)
+    _, _, use = evaluate(model, facts, np.intersect1d(rows, facts.trained(condition)))
     return tables.by_token(model, facts, rows), {str(layer): each for layer, each in use.items()}
