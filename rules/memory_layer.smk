@@ -38,6 +38,8 @@ for kind in MEMORY_LAYER.data_kinds:  # an edited generator makes its own data s
     rule:
         name:
             f"memory_layer_{kind}"
+        input:
+            outside=lambda wildcards: MEMORY_LAYER.outside(wildcards.dataset),
         output:
             table=MEMORY_LAYER_DATA,
             tokens=MEMORY_LAYER_TOKENS,
@@ -72,7 +74,8 @@ rule memory_layer_train:
         before=lambda wildcards: [
             MEMORY_LAYER_CHECKPOINT.format(**each)
             for each in MEMORY_LAYER.pretrained(wildcards.condition, wildcards.seed)
-        ],
+        ]
+        or MEMORY_LAYER.start(wildcards.condition),
     output:
         checkpoint=MEMORY_LAYER_CHECKPOINT,
         trajectory=MEMORY_LAYER_TRAJECTORY,
@@ -157,6 +160,7 @@ rule memory_layer_evaluate:
         gpu=GPU,
     params:
         condition=lambda wildcards: canonical(MEMORY_LAYER.settings(wildcards.condition)),
+        earlier=lambda wildcards: canonical(MEMORY_LAYER.earlier(wildcards.condition)),
         n_examples=MEMORY_LAYER.section["evaluation"]["n_examples"],
         code=code_digest(f"{SCRIPTS}/memory_layer/evaluate.py"),
     message:

@@ -77,7 +77,7 @@ BAD = {
     ),
     "retention of a first training": (
         {"retention": ["memory"]},
-        "retention: memory starts from no checkpoint; allowed: conditions with pretrained",
+        "retention: memory; allowed: conditions with pretrained that train on [new]",
     ),
 }
 

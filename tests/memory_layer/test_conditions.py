@@ -136,7 +136,7 @@ def test_figures_and_findings_read_the_runs_that_they_show():
         (
             (*AT, "pretrained"),
             None,
-            "retention: top_t starts from no checkpoint; allowed: conditions with pretrained$",
+            r"retention: top_t; allowed: conditions with pretrained that train on \[new\]$",
         ),
         (("frequency", 0), "nobody", "frequency: there is no 'nobody'; allowed: memory, "),
         (("retention", 0), "nobody", "retention: there is no 'nobody'"),
@@ -159,6 +159,28 @@ def test_figures_and_findings_read_the_runs_that_they_show():
             {"path": "x", "step": 3},
             r"conditions\[top_t\].pretrained.step: 3; allowed with condition, not with path$",
         ),
+        (
+            ("conditions", 5, "pretrained"),
+            {"path": "x"},
+            r"conditions\[top_t\].pretrained.path: there is no x; allowed",
+        ),
+        (
+            ("conditions", 5, "dataset"),
+            "frequencies",
+            r"conditions\[top_t\].train_on: 'new'; allowed: train$",
+        ),
+        (
+            ("conditions", 5, "n_keys"),
+            9,
+            r"conditions\[top_t\].pretrained: memory has another n_keys, 8; allowed without mappings: the same$",
+        ),
+        (
+            ("conditions", 5, "train_on"),
+            ["train", "new"],
+            r"retention: top_t; allowed: conditions with pretrained that train on \[new\]$",
+        ),
+        (("frequency", 0), "memory", "frequency: memory is of digit_lookup; allowed: of synthetic_qa$"),
+        (("conditions", 5, "arm"), "none", r"conditions\[top_t\].value_update: top_t; allowed with arm none: dense$"),
         (
             ("datasets", 0, "tokenizer"),
             "gpt2",
@@ -190,8 +212,9 @@ def test_what_cannot_go_together_is_one_line_that_names_the_key(path, value, mes
 
 def test_flat_keys_may_be_of_odd_width_and_more_of_them_retrieved_but_not_by_peer():
     flat = changed(SECTION, ("defaults", "keys"), "flat")
+    flat = changed(changed(flat, ("ablation", "conditions"), []), ("intervention", "conditions"), [])
     MemoryLayer(changed(changed(flat, ("defaults", "key_dim"), 7), ("defaults", "top_k"), 64)).check()
-    with pytest.raises(ConfigurationError, match=r"\[memory\].top_k: 65 is above n_keys; allowed: 2 to 64$"):
+    with pytest.raises(ConfigurationError, match=r"\[memory\].top_k: 65 is above its slots; allowed: 2 to 64$"):
         MemoryLayer(changed(flat, ("defaults", "top_k"), 65)).check()
     with pytest.raises(ConfigurationError, match=r"\[frequency\].keys: flat; allowed with arm peer: product$"):
         MemoryLayer(changed(flat, ("conditions", 1, "arm"), "peer")).check()
@@ -200,3 +223,11 @@ def test_flat_keys_may_be_of_odd_width_and_more_of_them_retrieved_but_not_by_pee
 @pytest.mark.parametrize("family", [MEMORY_LAYER, DEFAULT], ids=["smoke", "default"])
 def test_the_configuration_that_stands_is_sound(family):
     family.check()
+
+
+def test_rope_turns_pairs_of_a_head_s_numbers():
+    section = changed(changed(SECTION, ("conditions", 1, "positions"), "rope"), ("conditions", 1, "n_heads"), 16)
+    with pytest.raises(
+        ConfigurationError, match=r"conditions\[frequency\].positions: rope with heads of 1; allowed: of"
+    ):
+        MemoryLayer(section).check()

@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(trained):
     learner, state, trajectory = trained
-    return run_tables(learner.condition, DATA, arrays(), trajectory, state, None, 2, "some", 3, "cpu")
+    return run_tables(learner.condition, DATA, arrays(), trajectory, state, None, [], 2, "some", 3, "cpu")
 
 
 def made(kinds):
@@ -118,9 +118,22 @@ def test_phases_of_a_second_training(trained):
     condition = CONDITION | {"memory_layers": [0, 1], "train_on": ["new"], "pretrained": {"path": "?"}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "forgetting_table", lambda *_: pd.DataFrame())
-        found = run_tables(condition, DATA, arrays(), trajectory, state, "?", 2, "some", 3, "cpu")
-    phases = ["before_switch"] * 60 + ["after_switch"] * 12 + ["held_out"] * 20
-    assert found["records"]["phase"].tolist() == phases
+        earlier = [{"dataset": "pairs", "train_on": ["train"], "batch_size": 60, "step": 3}]
+        of = DATA, arrays(), trajectory, state, "?"
+        found = run_tables(condition, *of, earlier, 2, "some", 3, "cpu")["records"]
+        unknown = run_tables(condition, *of, [], 2, "some", 3, "cpu")["records"]
+        other = run_tables(condition, *of, [earlier[0] | {"dataset": "other"}], 2, "some", 3, "cpu")["records"]
+    assert found["phase"].tolist() == ["before_switch"] * 60 + ["after_switch"] * 12 + ["held_out"] * 20
+    assert found["exposures"][:60].tolist() == [3] * 60
+    assert set(found["last_exposure_step"][:60]) == {3}
+    assert set(found["step"]) == {23}
+    new = found[60:72]
+    assert new["exposures"].between(26, 27).all()  # 20 steps of 16 of these 12
+    assert new["last_exposure_step"].between(4, 23).all()
+    assert not found["exposures"][72:].any()
+    for without in (unknown, other):
+        assert without["phase"].tolist() == ["held_out"] * 60 + ["after_switch"] * 12 + ["held_out"] * 20
+        assert not without["exposures"][:60].any()
 
 
 def test_logits_are_means_by_position(trained, found):
@@ -203,7 +216,7 @@ def test_models_without_slots_have_the_tables_that_are_not_of_slots(tmp_path, na
     learner = FactLearner(condition, FACTS, 3, "cpu")
     unfinished = Unfinished(tmp_path / "x.a.unfinished", 3600)
     state, trajectory = train(learner, {"n_records": 2, "n_items": 3}, 2, unfinished, 3600)
-    found = run_tables(condition, DATA, arrays(), trajectory, state, None, 2, "some", 3, "cpu")
+    found = run_tables(condition, DATA, arrays(), trajectory, state, None, [], 2, "some", 3, "cpu")
     empty = {"usage", "value_norms", "activations", "forgetting", "hops"}
     assert {key for key, each in found.items() if each.empty} == empty
     assert found["parameters"]["active"].item() == found["parameters"]["active_measured"].item()

@@ -20,7 +20,7 @@ CHAINS |= {"alphabet": "hex", "hashes": "digest", "chain_of_thought": True, "con
 SETTINGS = {
     "synthetic_qa": {"num_pairs": 40, "template": "question", "val": 0.1, "test": 0.1},
     "digit_lookup": {"size": 30, "new": 4, "novel": 5, "copies": 2},
-    "two_hop": {"num_chains": 10, "known": 0.5, "chain_of_thought": True, "entity": 4, "behind": 0},
+    "two_hop": {"num_chains": 10, "known": 0.5, "chain_of_thought": True, "name_length": 4, "n_prefixes": 0},
     "hash_hop": CHAINS,
     "word_problems": {"count": 20, "val": 0.2, "max_length": 400},
 }

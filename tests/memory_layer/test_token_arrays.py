@@ -5,7 +5,14 @@ from memory_layer_facts import PAIRS, arrays, table
 from memorization.memory_layer.data import digit_lookup, hash_hop
 from memorization.memory_layer.data.token_arrays import STRINGS, consistency_of, groups
 
-TWO_HOP = {"kind": "two_hop", "num_chains": 5, "known": 0.6, "chain_of_thought": False, "entity": 3, "behind": 1}
+TWO_HOP = {
+    "kind": "two_hop",
+    "num_chains": 5,
+    "known": 0.6,
+    "chain_of_thought": False,
+    "name_length": 3,
+    "n_prefixes": 1,
+}
 QA = {"kind": "synthetic_qa", "num_pairs": 10, "template": "pairs", "val": 0.2, "test": 0.2}
 HASHES = {
     "kind": "hash_hop", "num_samples": 6, "eval_samples": 2, "n_chains": 2, "hops": [1, 2], "hash_length": 4,

@@ -14,12 +14,27 @@ from memorization.provenance import generator
 LOOKUP = {"kind": "digit_lookup", "size": 50, "new": 0, "novel": 5, "copies": 1}
 CHAINS = {"kind": "hash_hop", "num_samples": 9, "eval_samples": 2, "n_chains": 3, "n_queries": 2, "hops": [1, 2]}
 CHAINS |= {"hash_length": 5, "alphabet": "letters", "hashes": "random", "chain_of_thought": True, "context": True}
+TWO_HOP = {"kind": "two_hop", "num_chains": 10, "known": 0.5, "name_length": 4, "n_prefixes": 0}
 SETTINGS = {
     "pairs": {"kind": "synthetic_qa", "num_pairs": 40, "template": "pairs", "val": 0.1, "test": 0.1},
     "questions": {"kind": "synthetic_qa", "num_pairs": 40, "template": "question", "val": 0.1, "test": 0.1},
     "lookup": LOOKUP,
-    "direct": {"kind": "two_hop", "num_chains": 10, "known": 0.5, "chain_of_thought": False, "entity": 4, "behind": 0},
-    "through": {"kind": "two_hop", "num_chains": 10, "known": 0.5, "chain_of_thought": True, "entity": 4, "behind": 0},
+    "direct": {
+        "kind": "two_hop",
+        "num_chains": 10,
+        "known": 0.5,
+        "chain_of_thought": False,
+        "name_length": 4,
+        "n_prefixes": 0,
+    },
+    "through": {
+        "kind": "two_hop",
+        "num_chains": 10,
+        "known": 0.5,
+        "chain_of_thought": True,
+        "name_length": 4,
+        "n_prefixes": 0,
+    },
     "final": CHAINS | {"labels": "final"},
     "chain": CHAINS | {"labels": "chain"},
     "quoted": CHAINS | {"labels": "quoted"},
@@ -86,7 +101,7 @@ def test_a_character_that_it_has_not_is_named_with_its_text():
     assert tokens.tolist() == [0, 1, 2]
     assert lengths.tolist() == [2, 1]
     assert [each.tolist() for each in offsets] == [[[0, 1], [1, 2]], [[0, 1]]]
-    assert three.decode([2, 0, three.pad]) == "€a"
+    assert three.pieces.tolist() == ["a", "b", "€", ""]
     for wrong in ("abc", "a\U0001f600", "A"):
         with pytest.raises(ValueError, match="none of its 3 characters") as error:
             three.encode(["ab", wrong])

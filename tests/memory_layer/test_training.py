@@ -193,20 +193,32 @@ def test_weight_decay_is_not_of_the_values():
 def test_a_training_starts_from_a_checkpoint_whole_or_as_its_mappings_say(tmp_path):
     before = checkpoint(tmp_path)
     there, new = learner(seed=5).model.state_dict(), learner().model.state_dict()
-    whole = (
-        learner(before, pretrained={"condition": "pairs"})
-        if False
-        else FactLearner(CONDITION | {"pretrained": {"path": before}}, FACTS, 0, "cpu", before)
-    )
+    whole = FactLearner(CONDITION | {"pretrained": {"path": before}}, FACTS, 0, "cpu", before)
     assert all(torch.equal(tensor, there[name]) for name, tensor in whole.model.state_dict().items())
     mappings = {"component_mappings": {"layers.1.feed_forward": "layers.1.feed_forward", "head": "head"}}
     condition = CONDITION | {"pretrained": {"path": before, "mappings": mappings}}
     for name, tensor in FactLearner(condition, FACTS, 0, "cpu", before).model.state_dict().items():
         of = there if name.startswith(("layers.1.feed_forward.", "head.")) else new
         assert torch.equal(tensor, of[name]), name
-    assert training.start_of(condition, ["one"]) == "one"
-    assert training.start_of(condition, []) == before
+    assert training.start_of(condition, ["a file", "of the folder"]) == before
+    assert training.start_of(CONDITION | {"pretrained": {"condition": "memory"}}, ["one"]) == "one"
     assert training.start_of(CONDITION, []) is None
+
+
+def test_a_checkpoint_that_lacks_something_is_not_taken_as_a_whole(tmp_path):
+    path = tmp_path / "less.safetensors"
+    state = learner().model.state_dict()
+    write_tensors(path, {name: tensor for name, tensor in state.items() if "gate" not in name}, {})
+    with pytest.raises(ValueError, match=r"has no layers.1.feed_forward.gate.weight, .* say by pretrained.mappings"):
+        FactLearner(CONDITION | {"pretrained": {"path": str(path)}}, FACTS, 0, "cpu", str(path))
+
+
+def test_a_frozen_batch_norm_keeps_its_running_statistics():
+    for frozen in (["layers.1.feed_forward.norm"], []):
+        ours = learner(query_norm="batch", freeze=frozen)
+        before = ours.model.layers[1].feed_forward.norm.running_mean.clone()
+        ours.step(1)
+        assert torch.equal(ours.model.layers[1].feed_forward.norm.running_mean, before) == bool(frozen)
 
 
 def test_models_of_one_seed_begin_alike_and_see_the_same_batches():

@@ -7,7 +7,7 @@ from memorization.configuration import ConfigurationError
 from memorization.memory_layer.data import names, two_hop
 from memorization.provenance import generator
 
-SETTINGS = {"num_chains": 50, "known": 0.7, "chain_of_thought": False, "entity": 3, "behind": 0}
+SETTINGS = {"num_chains": 50, "known": 0.7, "chain_of_thought": False, "name_length": 3, "n_prefixes": 0}
 
 
 def made(seed=0, **change):
@@ -82,7 +82,7 @@ def test_a_novel_chain_that_is_not_what_it_says_is_refused(how):
     ("change", "message"),
     [
         (
-            {"entity": 1, "behind": 0},
+            {"name_length": 1, "n_prefixes": 0},
             "data: names: 150 different ones are needed, but 1 characters of 26 allow 13; allowed: fewer",
         ),
         ({"known": 1.0}, "data.known: 1.0 of 50 chains; allowed: a share that leaves some known and some novel"),

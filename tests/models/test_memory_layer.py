@@ -208,3 +208,17 @@ def test_the_layer_equals_the_registry_s_with_equal_weights():
 def test_what_cannot_be_is_one_line(change, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         product(**change)
+
+
+def test_a_flat_memory_is_in_the_mode_and_of_the_type_of_its_product():
+    memory = product(query_norm="batch").double()
+    memory(inputs(5, dtype=torch.float64))  # running statistics
+    memory.eval()
+    flat = product_to_flat(memory)
+    assert not flat.training
+    torch.testing.assert_close(flat(inputs(5, dtype=torch.float64)), memory(inputs(5, dtype=torch.float64)))
+
+
+def test_neurons_are_not_converted():
+    with pytest.raises(ValueError, match="product_to_flat: PEER has neurons in its slots"):
+        product_to_flat(PEER(**SIZE))

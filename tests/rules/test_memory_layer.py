@@ -76,7 +76,14 @@ def made(tmp_path_factory):
             condition = MEMORY_LAYER.settings(name)
             data = condition["dataset"]
             state, trajectory = Made.trained(name, seed)
-            run = (Made.before(name, seed), MEMORY_LAYER.section["evaluation"]["n_examples"], name, seed, "cpu")
+            run = (
+                Made.before(name, seed),
+                MEMORY_LAYER.earlier(name),
+                MEMORY_LAYER.section["evaluation"]["n_examples"],
+                name,
+                seed,
+                "cpu",
+            )
             return run_tables(condition, table(data, seed), tokens(data, seed), trajectory, state, *run)
 
     return Made()
@@ -343,7 +350,7 @@ def test_tables_hold_all_runs(run_rule, evaluations, tmp_path):
 
 def test_findings_are_made_of_pooled_tables_alone(run_rule, given, made, staged):
     inputs = {}
-    for kind in ("recall", "usage", "parameters", "forgetting"):
+    for kind in ("recall", "value_norms", "parameters", "forgetting"):
         runs = [(name, seed) for name in sorted(MEMORY_LAYER.names) for seed in MEMORY_LAYER.seeds(name)]
         parts = [part for run in runs if len(part := made.tables(*run)[kind])]
         inputs |= given(f"results/tables/memory_layer_{kind}.parquet", pd.concat(parts, ignore_index=True))

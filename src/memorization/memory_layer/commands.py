@@ -121,8 +121,9 @@ def inspect(
             print(f"  {name}: {difference} ({detail})")
     if trace:
         vocabulary, length = inspection.sizes(state, checkpoint)
+        of = condition or _own_condition(checkpoint, "; give it by --condition NAME")
         tokens = inspection.batch(vocabulary, length)
-        traced = inspection.trace(build(condition or _own_condition(checkpoint), vocabulary, length), tokens, state)
+        traced = inspection.trace(build(of, vocabulary, length), tokens, state)
         print(f"\ntrace of {tuple(tokens.shape)} tokens:", traced.steps.to_string(index=False), sep="\n")
         print(f"first mismatch: {traced.mismatch}" if traced.mismatch else "every tensor fits the model")
 
@@ -208,8 +209,11 @@ def configured_condition(name: str, configfiles: Iterable[Path]) -> dict:
     return MemoryLayer(config[MemoryLayer.name]).condition(name)
 
 
-def _own_condition(checkpoint: Path) -> dict:
+def _own_condition(checkpoint: Path, hint: str = "") -> dict:
     try:
-        return read_made_by(checkpoint)["params"]["condition"]
+        condition = read_made_by(checkpoint)["params"]["condition"]
     except (OSError, DamagedFile, KeyError, TypeError) as error:
-        raise ValueError(f"{checkpoint}: does not say of which condition it is; give it by --condition NAME") from error
+        raise ValueError(f"{checkpoint}: does not say of which condition it is{hint}") from error
+    if not isinstance(condition, dict) or "memory_layers" not in condition:
+        raise ValueError(f"{checkpoint}: is of no condition of memory_layer{hint}")
+    return condition

@@ -4,11 +4,13 @@ Imported when the Snakefile is read: nothing here may import torch.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from memorization.configuration import ConfigurationError, named
 from memorization.family import Family, Figure, Files, Table
 from memorization.memory_layer import sizes
 from memorization.memory_layer.data import kinds
+from memorization.memory_layer.data.tokens import FILE as TOKENIZER_FILE
 from memorization.models.shape import TRAINING
 from memorization.provenance import generator
 
@@ -37,9 +39,21 @@ SECTIONS = {  # of the configuration, by rule
     "route": "routing",
     "attend": "attention",
 }
-FOUND = ("recall", "usage", "parameters", "forgetting", "hops", "ablation_shares", "ablation_parts", "cuts", "swap")
+FOUND = (
+    "recall",
+    "value_norms",
+    "parameters",
+    "forgetting",
+    "hops",
+    "ablation_shares",
+    "ablation_parts",
+    "cuts",
+    "swap",
+)
 FOUND += ("predictions", "control", "swap_correlation", "routing_information", "consistency", "clusters")
 FOUND += ("repeating_digits", "attention")  # the tables of which the findings are made
+MODEL = ("n_layers", "n_heads", "d_model", "positions", "arm", "memory_layers", "shared_pool", "keys", "n_keys")
+MODEL += ("memory_heads", "key_dim", "query_norm", "gate")  # what the shapes of a model's tensors depend on
 OF_RUNS = ("impact", "part_answers", "occurrences")  # long tables, left in their runs' files
 
 
@@ -97,6 +111,28 @@ class MemoryLayer(Family):
         number = self.condition(condition)["shards"]
         return [{"condition": condition, "seed": seed, "shard": n} for n in range(number) if number > 1]
 
+    def earlier(self, name: str) -> list[dict]:
+        """The trainings that a condition goes on from, the first one first: what each trained on, and how long."""
+        found, keys = [], ("dataset", "train_on", "batch_size")
+        of = self.condition(name)["pretrained"] or {}
+        while "condition" in of:
+            before = self.condition(of["condition"])
+            found.insert(0, {key: before[key] for key in keys} | {"step": of.get("step") or before["steps"]})
+            of = before["pretrained"] or {}
+        return found
+
+    def outside(self, dataset: str) -> list[str]:
+        """The files from elsewhere that a data set is made of: a text, a tokenizer in a folder."""
+        data = self.datasets[dataset]
+        tokenizer = Path(data["tokenizer"]) / TOKENIZER_FILE
+        return [path for path in (data.get("path"), str(tokenizer)) if path and Path(path).is_file()]
+
+    def start(self, name: str) -> list[str]:
+        """The files of the checkpoint from elsewhere that a condition starts from, if it does."""
+        path = (self.condition(name)["pretrained"] or {}).get("path")
+        folder = sorted(map(str, Path(path).iterdir())) if path and Path(path).is_dir() else []
+        return folder or [path] * bool(path)
+
     def training_size(self, name: str) -> dict[str, float]:
         """As ``Family.training_size``; a text counts as long as the longest of its data set, a token as a character."""
         condition, (vocabulary, length, answer) = self.condition(name), self._shape(self.condition(name)["dataset"])
@@ -126,9 +162,14 @@ class MemoryLayer(Family):
         for comparison in self.section["comparisons"]:
             self.check_conditions(comparison["conditions"], f"comparisons[{comparison['name']}].conditions")
         for name in self.section["retention"]:
-            if not self.condition(name)["pretrained"]:
+            if not self.condition(name)["pretrained"] or self.condition(name)["train_on"] != ["new"]:
                 raise ConfigurationError(
-                    f"{self.name}.retention: {name} starts from no checkpoint; allowed: conditions with pretrained"
+                    f"{self.name}.retention: {name}; allowed: conditions with pretrained that train on [new]"
+                )
+        for name in self.section["frequency"]:
+            if self.dataset(name)["kind"] != "synthetic_qa":
+                raise ConfigurationError(
+                    f"{self.name}.frequency: {name} is of {self.dataset(name)['kind']}; allowed: of synthetic_qa"
                 )
 
     def _check_stages(self) -> None:
@@ -179,11 +220,21 @@ class MemoryLayer(Family):
             raise ConfigurationError(f"{where}.key_dim: {condition['key_dim']} is odd; allowed: an even number")
         most = condition["n_keys"] if condition["keys"] == "product" else sizes.slots(condition)
         if condition["top_k"] > most:
-            raise ConfigurationError(f"{where}.top_k: {condition['top_k']} is above n_keys; allowed: 2 to {most}")
+            limit = "n_keys" if condition["keys"] == "product" else "its slots"
+            raise ConfigurationError(f"{where}.top_k: {condition['top_k']} is above {limit}; allowed: 2 to {most}")
         n_layers = condition["n_layers"]
         for layer in condition["memory_layers"]:
             if not -n_layers <= layer < n_layers:
                 raise ConfigurationError(f"{where}.memory_layers: {layer}; allowed: {-n_layers} to {n_layers - 1}")
+        if condition["positions"] == "rope" and condition["d_model"] // condition["n_heads"] % 2:
+            raise ConfigurationError(
+                f"{where}.positions: rope with heads of {condition['d_model'] // condition['n_heads']}; allowed: of an "
+                "even width"
+            )
+        if condition["value_update"] != "dense" and condition["arm"] not in sizes.MEMORIES:
+            raise ConfigurationError(
+                f"{where}.value_update: {condition['value_update']}; allowed with arm {condition['arm']}: dense"
+            )
         if condition["arm"] == "peer" and condition["keys"] == "flat":
             raise ConfigurationError(f"{where}.keys: flat; allowed with arm peer: product")
         if condition["warmup"] >= condition["steps"]:
@@ -198,6 +249,8 @@ class MemoryLayer(Family):
             raise ConfigurationError(f"{where}.pretrained: allowed: one of condition, path")
         if "path" in of and "step" in of:
             raise ConfigurationError(f"{where}.pretrained.step: {of['step']}; allowed with condition, not with path")
+        if "path" in of and not Path(of["path"]).exists():
+            raise ConfigurationError(f"{where}.pretrained.path: there is no {of['path']}; allowed: a checkpoint")
         seen, name = [], of.get("condition")
         while name is not None:
             named(self.section["conditions"], name, f"{where}.pretrained.condition")
@@ -208,9 +261,20 @@ class MemoryLayer(Family):
                     f"{where}.pretrained.step: {of['step']}; allowed: 1 to the last of {name}, "
                     f"{self.condition(name)['steps']}"
                 )
+            if not seen and "mappings" not in of:
+                self._check_same_model(where, condition, name)
             seen.append(name)
             of = self.condition(name)["pretrained"] or {}
             name = of.get("condition")
+
+    def _check_same_model(self, where: str, condition: Mapping, of: str) -> None:
+        """That a condition that takes all of another's checkpoint has its data set and its model."""
+        for key in ("dataset", *MODEL):
+            if condition[key] != self.condition(of)[key]:
+                raise ConfigurationError(
+                    f"{where}.pretrained: {of} has another {key}, {self.condition(of)[key]}; allowed without mappings: "
+                    "the same"
+                )
 
     @property
     def figures(self) -> list[Figure]:

@@ -15,7 +15,7 @@ SHARE = "share of items"
 
 def findings_table(
     recall: pd.DataFrame,
-    usage: pd.DataFrame,
+    value_norms: pd.DataFrame,
     parameters: pd.DataFrame,
     forgetting: pd.DataFrame,
     comparisons: Sequence[Mapping],
@@ -27,7 +27,7 @@ def findings_table(
 
     Parameters
     ----------
-    recall, usage, parameters, forgetting : rows of ``memory_layer_<table>``
+    recall, value_norms, parameters, forgetting : rows of ``memory_layer_<table>``
     comparisons, frequency, retention : the configuration's
     slots : of the tables of ``slot_findings`` those that there are
     """
@@ -36,9 +36,9 @@ def findings_table(
     above_chance(findings, recall)
     compared(findings, recall, comparisons)
     kept(findings, recall, forgetting, retention)
-    for (name, layer), part in of_each(usage[usage["split"] == "train"], "condition", "layer"):
-        last = part.sort_values("step").groupby("seed")["used"].last()
-        findings.add(f"slots used at the end, layer {layer}", name, last, "share of slots")
+    for (name, layer), part in of_each(value_norms, "condition", "layer"):
+        used = (part["count"] > 0).groupby(part["seed"]).mean()
+        findings.add(f"slots that trained facts retrieve, layer {layer}", name, used, "share of slots")
     for (name,), part in of_each(parameters, "condition"):
         for kind in ("total", "active"):
             findings.add(f"parameters, {kind}", name, part.set_index("seed")[kind], "parameters")
@@ -94,9 +94,9 @@ def kept(findings: Findings, recall: pd.DataFrame, forgetting: pd.DataFrame, ret
         for split, which in (("train", "old"), ("new", "new")):
             part = recall[(recall["condition"] == name) & (recall["split"] == split)]
             findings.add(f"exact match after the second training, {which} facts", name, by_seed(part, "exact"), SHARE)
-        lost = forgetting[forgetting["condition"] == name].groupby("seed")
-        before, after = lost["exact_before"].mean(), lost["exact_after"].mean()
-        findings.add("old facts kept, of those known before", name, after / before.where(before > 0), "ratio")
+        of_name = forgetting[forgetting["condition"] == name]
+        known = of_name[of_name["exact_before"].astype(bool)].groupby("seed")["exact_after"].mean()
+        findings.add("old facts kept, of those known before", name, known, "share of items")
         findings.add("bits lost by an old fact", name, bits_lost(forgetting[forgetting["condition"] == name]), "bits")
         rho = overlap_correlations(forgetting[forgetting["condition"] == name])
         findings.add("Spearman, overlap against bits lost", name, rho, "ρ")

@@ -207,17 +207,6 @@ def score(links: Mapping[str, str], completion: str, answered: str, alphabet: st
     return pd.DataFrame(rows, columns=names)
 
 
-def accuracy(scores) -> dict[str, float]:
-    """Shares of ``score`` that are right: ``query``, all hashes asked; ``final``, the last one; and ``hop 1``, ….
-
-    Of several samples, whose queries differ, give the rows one below the other.
-    """
-    whole = scores.groupby("query")["right"].all().mean()
-    by_hop = scores.groupby("hop")["right"].mean()
-    shares = {"query": whole, "final": scores.loc[scores["is_last"], "right"].mean()}
-    return {name: float(share) for name, share in (shares | {f"hop {n}": x for n, x in by_hop.items()}).items()}
-
-
 def _check_choice(value: str, allowed: Mapping[str, object], where: str) -> None:
     if value not in allowed:
         raise ValueError(f"{where}: {value!r} is not allowed; allowed: {', '.join(allowed)}")

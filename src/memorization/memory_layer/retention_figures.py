@@ -53,7 +53,7 @@ def retention_figure(
         foretold.axhline(0, **CHANCE)
         frontier.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         frontier.set(xlabel="exact match, new facts", ylabel="exact match, old facts", title="learned and kept")
-        foretold.set(xlabel="overlap with the rows that move,\nshare of an old fact's weight", ylabel="bits lost")
+        foretold.set(xlabel="overlap with the new facts' slots,\n1: both spread evenly", ylabel="bits lost")
         foretold.set_title("foretold")
     return figure
 

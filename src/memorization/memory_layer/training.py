@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memorization.memory_layer.batches import Passes
@@ -19,7 +19,7 @@ from memorization.memory_layer.value_updates import (
     layers_of_pools,
 )
 from memorization.models.decoder import Decoder
-from memorization.models.memory_layer import PEER
+from memorization.models.memory_layer import PEER, FlatKeyMemory
 from memorization.training.checkpoints import Unfinished, restore, training_state
 from memorization.training.devices import autocast, seed_torch
 from memorization.training.fit import Recorder, fit, log_spaced_steps, model_sizes
@@ -28,6 +28,8 @@ from memorization.training.layer_loading import load_layers
 from memorization.training.optimizers import learning_rate
 
 ANSWERS = 8192  # tokens of answers that are evaluated at once
+ENTRIES = 2**27  # scores of flat keys that are held at once: 512 MB
+TEXTS = 8  # times as many tokens of texts
 
 
 class Facts:
@@ -61,9 +63,9 @@ class Facts:
         return tuple(each.to(self.device) for each in every)
 
     def batches(self, rows: np.ndarray, answers: int = ANSWERS) -> Iterator[np.ndarray]:
-        """Some rows in parts of about so many tokens of answers."""
+        """Some rows in parts of at most so many tokens of answers, and ``TEXTS`` times as many of texts."""
         longest = self.labels[torch.as_tensor(rows)].sum(dim=1).max() if len(rows) else 0
-        most = max(1, answers // max(1, int(longest)))
+        most = max(1, min(answers // max(1, int(longest)), TEXTS * answers // self.length))
         yield from (rows[first : first + most] for first in range(0, len(rows), most))
 
     def rows(self, *splits: str) -> np.ndarray:
@@ -82,8 +84,8 @@ def passes_of(condition: Mapping, facts: Facts, seed: int) -> Passes:
 
 
 def start_of(condition: Mapping, before: Sequence[str]) -> str | None:
-    """The path of the checkpoint that a condition starts from: the one of the workflow, one from outside, or None."""
-    return next(iter(before), (condition["pretrained"] or {}).get("path"))
+    """The path of the checkpoint that a condition starts from: one from outside, the one of the workflow, or None."""
+    return (condition["pretrained"] or {}).get("path") or next(iter(before), None)
 
 
 def restored(condition: Mapping, facts: Facts, state: Mapping[str, Tensor]) -> Decoder:
@@ -100,6 +102,13 @@ def start(condition: Mapping, facts: Facts, seed: int, pretrained: str | None) -
     if pretrained is not None:
         mappings = condition["pretrained"].get("mappings", {"component_mappings": {"*": "*"}})
         report = load_layers(model, pretrained, mappings)
+        if "mappings" not in condition["pretrained"]:
+            copied = {copy["target"] for copy in report["copies"]}
+            missing = [name for name in model.state_dict() if name not in copied]
+            if missing:
+                raise ValueError(
+                    f"{pretrained}: has no {missing[0]}, which the model has; say by pretrained.mappings what is taken"
+                )
         print(f"started from {pretrained}: {len(report['copies'])} tensors", flush=True)
     return model
 
@@ -121,6 +130,8 @@ class FactLearner:
         self.condition, self.facts, self.device = condition, facts, device
         self.model = start(condition, facts, seed, pretrained).to(device)
         freeze(self.model, condition["freeze"])
+        norms = [each for each in self.model.modules() if isinstance(each, nn.BatchNorm1d)]
+        self.frozen_norms = [norm for norm in norms if not any(each.requires_grad for each in norm.parameters())]
         self.optimizer = ValueOptimizer(self.model, condition)
         self.passes = passes_of(condition, facts, seed)
         self.top_t = self.background(seed) if condition["value_update"] == "top_t" else {}
@@ -132,6 +143,8 @@ class FactLearner:
         self.optimizer.set_share(learning_rate(n + 1, 1.0, steps + 1, warmup, steps - warmup, "cosine"))
         tokens, rows, columns, lengths, answers = self.facts.batch(self.passes.batch(n))
         self.model.train()
+        for norm in self.frozen_norms:
+            norm.eval()
         with autocast(self.device, self.condition["precision"]):
             logits, retrieved = answer_logits(self.model, tokens, rows, columns, lengths, whole_texts=bool(self.top_t))
         loss = F.cross_entropy(logits.float(), answers)
@@ -202,7 +215,8 @@ def answers(
     token; what the memories retrieved.
     """
     model.eval()
-    for part in facts.batches(rows):
+    flat = [memory.keys.shape[:2].numel() for memory in memories(model).values() if isinstance(memory, FlatKeyMemory)]
+    for part in facts.batches(rows, min([ANSWERS, *(ENTRIES // scores for scores in flat)])):
         tokens, at, columns, lengths, targets = facts.batch(part)
         logits, retrieved = answer_logits(model, tokens, at, columns, lengths)
         yield part, at, logits.float(), targets, retrieved

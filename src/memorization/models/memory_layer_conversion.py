@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from memorization.models.memory_layer import FlatKeyMemory, Memory, ProductKeyMemory
+from memorization.models.memory_layer import PEER, FlatKeyMemory, Memory, ProductKeyMemory
 
 RANK = 1e-6  # singular values below this share of the largest count as 0
 
@@ -37,7 +37,14 @@ def product_to_flat(memory: ProductKeyMemory) -> FlatKeyMemory:
     """A memory whose slots have keys of their own, (k₁ᵢ, k₂ⱼ) of slot i·n_keys + j: the same outputs.
 
     The result has copies of all weights. Which of two slots of equal scores comes first may differ.
+
+    Raises
+    ------
+    ValueError
+        If the slots are neurons (PEER).
     """
+    if isinstance(memory, PEER):
+        raise ValueError("product_to_flat: PEER has neurons in its slots; allowed: a memory whose slots are values")
     flat = _like(memory, FlatKeyMemory, key_dim=memory.key_dim, query_norm=memory.query_norm)
     first, second = memory.keys.detach().unbind(1)
     n = memory.n_keys
@@ -103,7 +110,7 @@ def _like(memory: Memory, kind: type[Memory], **options) -> Memory:
     own = {"keys", "router.weight", "router.bias"}
     taken = {name: theirs[name] for name in ours.keys() & theirs.keys() - own if ours[name].shape == theirs[name].shape}
     like.load_state_dict(taken, strict=False)
-    return like
+    return like.to(memory.values.weight).train(memory.training)
 
 
 def _widened(columns: Tensor, width: int) -> Tensor:

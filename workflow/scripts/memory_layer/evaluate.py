@@ -18,6 +18,7 @@ with job(snakemake) as this:
         read_arrays(this.input.trajectory),
         read_tensors(this.input.checkpoint),
         start_of(condition, this.input.before),
+        this.settings("earlier"),
         this.params["n_examples"],
         this.wildcards.condition,
         this.seed,

@@ -63,10 +63,6 @@ class Characters:
         edges = np.stack([places, places + 1], axis=1)
         return tokens.astype(np.int32), lengths, [edges[:length] for length in lengths.tolist()]
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of some tokens; padding is none."""
-        return "".join(chr(self.characters[token]) for token in tokens if token != self.pad)
-
 
 class HuggingFace:
     """A tokenizer in the format of Hugging Face, without special tokens.
@@ -181,7 +177,25 @@ def tokenize(table, tokenizer: Characters | HuggingFace, rule: str, **options) -
     padded[there], labels[there] = tokens, answers
     arrays = {"tokens": padded, "labels": labels, "lengths": lengths}
     arrays |= {"vocabulary": np.array(tokenizer.vocabulary), "pad": np.array(tokenizer.pad)}
-    return arrays | {"pieces": tokenizer.pieces}
+    return arrays | {"pieces": _pieces(tokenizer, texts, tokens, lengths, offsets, rule)}
+
+
+def _pieces(tokenizer, texts: Sequence[str], tokens, lengths, offsets, rule: str) -> np.ndarray:
+    """The text of each token, (vocabulary,): what it stands for in the texts, or in none of them what it is decoded to.
+
+    Decoding alone leaves out the spaces of tokenizers that write them as "▁".
+    """
+    pieces = tokenizer.pieces.astype(object)
+    found, at = np.unique(tokens, return_index=True)
+    places, rows = np.concatenate(offsets)[at], np.repeat(np.arange(len(texts)), lengths)[at]
+    for token, (start, end), row in zip(found, places.tolist(), rows.tolist(), strict=True):
+        if texts[row][start:end].strip() == pieces[token].strip():  # one that stands for anything unknown does not
+            pieces[token] = texts[row][start:end]
+    if rule == "hash_hop":  # answers are read back as text
+        for text, row in zip(texts, np.split(tokens, np.cumsum(lengths)[:-1]), strict=True):
+            if "".join(pieces[row]) != text:
+                raise ValueError(f"tokenizer: the texts of the tokens of {text!r} are not the text")
+    return pieces.astype(str)
 
 
 def consistency(strings: Sequence[str], tokenizer: Characters | HuggingFace, contexts: Mapping[str, str] = CONTEXTS):

@@ -21,31 +21,31 @@ def make(settings: Mapping, rng: np.random.Generator):
 
     Facts are "A:B " and "B:C ", what follows from them is "A>C ", or with a chain of thought "A>B C ". All facts
     are in training, and what follows from them for the ``known`` chains; for the ``novel`` ones it never is.
-    Each fact stands ``behind`` so many other names too, "X A:B ", once each, and the rest as often as these together:
-    else no fact is ever trained behind other letters, and none is found behind "A>B ".
+    Each fact stands behind ``n_prefixes`` other names too, "X A:B ", once each, and the rest as often as these
+    together: else no fact is ever trained behind other letters, and none is found behind "A>B ".
     The task's columns: ``kind`` (first_hop, second_hop, composed), ``chain``, its number, and ``answer``.
 
     Parameters
     ----------
-    settings : ``num_chains``; ``known``, their share; ``chain_of_thought``; ``entity``, letters of a name; ``behind``
+    settings : ``num_chains``; ``known``, their share; ``chain_of_thought``; ``name_length``, letters; ``n_prefixes``
     """
     count, known = settings["num_chains"], _known(settings)
-    behind, entity = settings["behind"], settings["entity"]
-    drawn = unique_strings((3 + 2 * behind) * count, entity, LETTERS, rng)
+    n_prefixes, length = settings["n_prefixes"], settings["name_length"]
+    drawn = unique_strings((3 + 2 * n_prefixes) * count, length, LETTERS, rng)
     (a, b, c), others = drawn[: 3 * count].reshape(3, count).tolist(), drawn[3 * count :].tolist()
     chain_of_thought = settings["chain_of_thought"]
     then = [f"{bridge} {last}" for bridge, last in zip(b, c, strict=True)] if chain_of_thought else c
     facts = [f"{name}:" for name in (*a, *b)]
-    prefixed = [f"{other} {fact}" for other, fact in zip(others, facts * behind, strict=True)]
+    prefixed = [f"{other} {fact}" for other, fact in zip(others, facts * n_prefixes, strict=True)]
     asked = [*facts, *(f"{name}>" for name in a), *prefixed]
-    answers = [*b, *c, *then, *[*b, *c] * behind]
+    answers = [*b, *c, *then, *[*b, *c] * n_prefixes]
     starts = np.array([len(question) for question in asked])
-    copies = np.repeat([max(1, behind), 1], [3 * count, len(prefixed)])
-    kinds = ["first_hop", "second_hop", "composed", *["first_hop", "second_hop"] * behind]
+    copies = np.repeat([max(1, n_prefixes), 1], [3 * count, len(prefixed)])
+    kinds = ["first_hop", "second_hop", "composed", *["first_hop", "second_hop"] * n_prefixes]
     kind, chain = np.repeat(kinds, count), np.tile(np.arange(count), len(kinds))
     is_novel = (kind == "composed") & (chain >= known)
     lengths = np.array([len(answer) for answer in answers])
-    letters = np.where((kind == "composed") & chain_of_thought, 2, 1) * entity
+    letters = np.where((kind == "composed") & chain_of_thought, 2, 1) * length
     table = examples(
         {
             "text": [f"{question}{answer} " for question, answer in zip(asked, answers, strict=True)],
@@ -92,7 +92,9 @@ def check(settings: Mapping, where: str) -> None:
     ------
     ConfigurationError
     """
-    check_strings((3 + 2 * settings["behind"]) * settings["num_chains"], settings["entity"], LETTERS, f"{where}: names")
+    check_strings(
+        (3 + 2 * settings["n_prefixes"]) * settings["num_chains"], settings["name_length"], LETTERS, f"{where}: names"
+    )
     if not 0 < _known(settings) < settings["num_chains"]:
         raise ConfigurationError(
             f"{where}.known: {settings['known']} of {settings['num_chains']} chains; allowed: a share that leaves some "

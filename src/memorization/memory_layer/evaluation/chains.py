@@ -27,7 +27,8 @@ def kinds_of_answers(given: pd.Series, data: pd.DataFrame, arrays: Mapping[str, 
     given : of each row the tokens that are answered, as ``decoding.given_answers`` gives them
     data, arrays : the data set, as a table and as tokens
     """
-    of_samples, alphabet, pieces, kinds = links_of(data), alphabet_of(data), arrays["pieces"], []
+    of_samples, pieces, kinds = links_of(data), arrays["pieces"], []
+    alphabet = alphabet_of(of_samples)
     with_context = data["text"].str.contains("COMPLETION:").any()
     known = set() if with_context else {one for links in of_samples.values() for link in links.items() for one in link}
     for row, answer in given.items():
@@ -61,7 +62,8 @@ def hops_table(given: pd.Series, data: pd.DataFrame, arrays: Mapping[str, np.nda
     if not len(rows):
         columns = {**COLUMNS, "condition": str, "seed": int}
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
-    links, alphabet, parts = links_of(data), alphabet_of(data), []
+    links, parts = links_of(data), []
+    alphabet = alphabet_of(links)
     for row in rows:
         of, here = data.iloc[row], links[data["sample"].iloc[row]]
         completion, labels = of["text"].rpartition("COMPLETION:")[2], arrays["labels"][row]
@@ -85,9 +87,9 @@ def links_of(data: pd.DataFrame) -> dict[int, dict[str, str]]:
     return {n: hash_hop.read_links("".join(texts)) for n, texts in prompts.groupby(data.loc[is_link, "sample"])}
 
 
-def alphabet_of(data: pd.DataFrame) -> str:
-    """The smallest of ``ALPHABETS`` that has all hashes of a data set."""
-    symbols = {symbol for links in links_of(data).values() for symbol in "".join(links)}
+def alphabet_of(links: Mapping[int, Mapping[str, str]]) -> str:
+    """The smallest of ``ALPHABETS`` that has all hashes of some samples."""
+    symbols = {symbol for of_sample in links.values() for symbol in "".join(of_sample)}
     fitting = [name for name in ALPHABETS if symbols <= set(ALPHABETS[name])]
     return min(fitting, key=lambda name: len(ALPHABETS[name]))
 

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from memorization.memory_layer.model import answer_logits
-from memorization.memory_layer.training import ANSWERS, Facts
+from memorization.memory_layer.training import ANSWERS, TEXTS, Facts
 from memorization.models.decoder import Decoder
 
 
@@ -72,5 +72,5 @@ def _greedy(model: Decoder, facts: Facts, asked: Sequence[tuple[int, np.ndarray]
 
 
 def _parts(asked: Sequence, facts: Facts) -> Iterator[Sequence]:
-    most = max(1, ANSWERS * 4 // facts.length)
+    most = max(1, TEXTS * ANSWERS // facts.length)
     yield from (asked[first : first + most] for first in range(0, len(asked), most))

@@ -25,6 +25,7 @@ def run_tables(
     trajectory: Mapping[str, np.ndarray],
     state: Mapping[str, Tensor],
     pretrained: str | None,
+    earlier: Sequence[Mapping],
     n_examples: int,
     name: str,
     seed: int,
@@ -39,6 +40,8 @@ def run_tables(
     data, arrays : its data set, as a table and as tokens
     trajectory, state : ``training.train``'s, at the last step
     pretrained : the checkpoint that it started from, if it did
+    earlier : the trainings that led to it, as far as they are the workflow's: ``dataset``, ``train_on``,
+        ``batch_size``, ``step``
     n_examples : rows of each split whose retrievals are kept
     name, seed : the run
     device : where it is evaluated
@@ -51,19 +54,24 @@ def run_tables(
     use = {layer: sum(part[str(layer)] for _, part in shards) for layer in memories(model)}
     by_fact = tables.by_fact(tokens, data, facts)
     steps = int(trajectory["step"].max())
-    exposures, last = passes_of(condition, facts, seed).exposures(steps)
-    trained = np.isin(facts.split, condition["train_on"])
+    trained, trainings = np.isin(facts.split, condition["train_on"]), [*earlier, {**condition, "step": steps}]
+    exposures, last, begin = np.zeros(len(facts), np.int64), np.zeros(len(facts), np.int64), 0
+    for each in trainings:  # steps count from the first one on
+        if each["dataset"] == condition["dataset"]:
+            more, when = passes_of(each, facts, seed).exposures(each["step"])
+            exposures, last = exposures + more, np.where(more > 0, begin + when, last)
+        begin += each["step"]
     examples = np.concatenate([facts.rows(split)[:n_examples] for split in sorted(set(facts.split))])
     activations = tables.activations_table(model, facts, examples, data["item"].to_numpy(), run)
     about = run | {"arm": condition["arm"]}
-    others = np.where((facts.copies > 0) & (pretrained is not None), "before_switch", "held_out")
+    others = np.where(exposures > 0, "before_switch", "held_out")
     phase = np.where(trained, "after_switch" if pretrained else "train", others)
     exact = float(by_fact["exact"][trained].mean())
     decoded = np.intersect1d(followed_rows(facts, DECODED), np.flatnonzero(data["prior_bits"].notna()))
     given = given_answers(model, facts, tokens[tokens["row"].isin(decoded)], questions_of(data))
     dataset = {"dataset": condition["dataset"], "arm": condition["arm"]}
     return {
-        "records": tables.fact_records(by_fact, exposures, last, phase, about | {"step": steps}),
+        "records": tables.fact_records(by_fact, exposures, last, phase, about | {"step": begin}),
         "runs": tables.run_row(trajectory, about),
         "recall": tables.recall_table(by_fact, tokens, facts.split, exposures, run | dataset),
         "history": tables.history_table(trajectory, facts, run),

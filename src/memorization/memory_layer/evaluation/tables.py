@@ -16,6 +16,7 @@ from memorization.records import records, runs
 BINS = 10  # of the confidence
 LOSSES = 100  # rows of a run's losses
 LN2 = np.log(2)
+BY_TOKEN = ("row", "target", "given", "nll", "probability", "confidence", "margin", "entropy", "rank")
 
 
 def by_token(model: Decoder, facts: Facts, rows: np.ndarray) -> pd.DataFrame:
@@ -41,7 +42,7 @@ def by_token(model: Decoder, facts: Facts, rows: np.ndarray) -> pd.DataFrame:
             "rank": 1 + (log_p > of_target).sum(dim=1),
         }
         parts.append(pd.DataFrame({name: np.asarray(values.cpu()) for name, values in columns.items()}))
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts or [pd.DataFrame(columns=BY_TOKEN)], ignore_index=True)
     return table.assign(position=table.groupby("row").cumcount(), right=table["target"] == table["given"])
 
 
