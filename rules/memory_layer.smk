@@ -29,6 +29,11 @@ MEMORY_LAYER_STAGES = {
 }
 for kinds_of_files in MEMORY_LAYER_STAGES.values():
     FILES["memory_layer"] |= kinds_of_files
+MEMORY_LAYER_HEADS = "results/memory_layer/attention/{condition}/seed{seed}/heads"
+TARGETS["memory_layer"] = [
+    MEMORY_LAYER_HEADS.format(condition=name, seed=MEMORY_LAYER.seeds(name)[0])
+    for name in MEMORY_LAYER.analysed("attend")
+]
 FILES["memory_layer"][
     "attention_examples"
 ] = "results/memory_layer/attention/{condition}/seed{seed}/examples.npz"
@@ -258,7 +263,6 @@ rule memory_layer_intervene:
         table=rules.memory_layer_evaluate.input.table,
         tokens=rules.memory_layer_train.input.tokens,
         checkpoint=rules.memory_layer_evaluate.input.checkpoint,
-        ablation=FILES["memory_layer"]["ablation"],
     output:
         **MEMORY_LAYER_STAGES["intervene"],
     log:
@@ -345,7 +349,7 @@ rule memory_layer_attention_heads:
         attention=FILES["memory_layer"]["attention"],
         attention_examples=FILES["memory_layer"]["attention_examples"],
     output:
-        pictures=directory("results/memory_layer/attention/{condition}/seed{seed}/heads"),
+        pictures=directory(MEMORY_LAYER_HEADS),
     log:
         "logs/memory_layer/attention_heads/{condition}/seed{seed}.log",
     benchmark:

@@ -22,10 +22,11 @@ CASES = {
     "last_flat": {"keys": "flat", "query_norm": "layer", "n_keys": 6},
     "last_plain": {"query_norm": "batch", "gate": False, "n_keys": 16},
     "last_tiny": {"n_keys": 3},  # as many keys as a head retrieves
+    "last_two": {"n_keys": 2, "top_k": 2},  # as many half-keys as slots
     "earlier": {"memory_layers": [0], "positions": "rope", "n_keys": 16},
     "earlier_flat": {"memory_layers": [0], "keys": "flat", "n_keys": 6, "n_layers": 3},
     "several": {"memory_layers": [0, 1], "positions": "sinusoidal"},
-    "shared_pool": {"memory_layers": [0, 1, -1], "n_layers": 3, "shared_pool": True, "gate": False},
+    "shared_pool": {"memory_layers": [0, 1, -1], "n_layers": 3, "shared_pool": True},
 }
 
 
@@ -86,7 +87,6 @@ CHECKED = [
     (case, layer, mode)
     for case, layer, mode in CHECKED
     if layer in [n % CASES[case].get("n_layers", 2) for n in CASES[case].get("memory_layers", [-1])]
-    and not (case == "shared_pool" and layer and mode in VALUE_MODES)
     and mode.startswith(("slot", "value", "key_" if CASES[case].get("keys") == "flat" else "halfkey_"))
 ]
 
@@ -100,6 +100,7 @@ def test_impact_is_that_of_editing_the_weights_and_running_the_whole_model(case,
     assert same_bits(model, state)
     assert base["row"].tolist() == ROWS.tolist()
     before_ = plain_answers(model)
+    assert set(impact["half"]) == ({0, 1} if mode.startswith("halfkey") else {-1})
     unit = impact["slot"] + np.where(impact["half"] > 0, changes.n_units // 2, 0)
     keys = zip(unit, impact["row"], impact["position"], strict=True)
     found = dict(zip(keys, impact.itertuples(), strict=True))
@@ -117,6 +118,7 @@ def test_impact_is_that_of_editing_the_weights_and_running_the_whole_model(case,
             assert one.nll_change_bits == pytest.approx((nll_now - nll) / LN2, rel=1e-4, abs=2e-5)
             assert (one.right_before, one.right_after) == (given == target, given_now == target)
             assert one.changed == (given != given_now)
+            assert one.n_wrong == sum(before_[row, each][1] != before_[row, each][2] for each in range(6))
     assert n_affected > 30
 
 
@@ -175,8 +177,7 @@ def test_parts_of_any_size_give_the_same(case, mode, monkeypatch):
     monkeypatch.setattr(slots_module, "keep", lambda *arguments: keep(*arguments, answers=13))
     monkeypatch.setattr("memorization.memory_layer.ablation.edits.ENTRIES", 300)
     parts, base_of_parts = slot_impact(model, FACTS, ROWS, layer, mode, of_rng())
-    order = ["row", "position", "half", "slot"]
-    whole, parts = (each.sort_values(order, ignore_index=True) for each in (whole, parts))
+    order = ["half", "slot", "row", "position"]
     assert whole[[*order, "right_after", "changed"]].equals(parts[[*order, "right_after", "changed"]])
     np.testing.assert_allclose(whole["nll_change_bits"], parts["nll_change_bits"], atol=1e-5)
     np.testing.assert_allclose(base["nll_bits"], base_of_parts["nll_bits"], rtol=1e-5)
@@ -187,7 +188,7 @@ def test_base_is_the_evaluators(case):
     model = model_of(case)
     _, base = slot_impact(model, FACTS, ROWS, 0 if case != "last" else 1, "value_zero", of_rng())
     nll, right, _ = evaluate(model, FACTS, ROWS)
-    assert (6 - right).tolist() == base["wrong"].tolist()
+    assert (6 - right).tolist() == base["n_wrong"].tolist()
     np.testing.assert_allclose(nll / LN2, base["nll_bits"], rtol=1e-5)
 
 
@@ -247,6 +248,17 @@ def test_weights_are_the_same_bits_after_an_error(mode, monkeypatch):
     assert same_bits(model, state)
 
 
+def test_some_units_alone_are_ablated_as_among_all():
+    for case, layer, mode, units in (("last", 1, "halfkey_random", [3, 9]), ("shared_pool", 0, "value_zero", [5, 11])):
+        whole, base = slot_impact(model_of(case), FACTS, ROWS, layer, mode, of_rng())
+        some, base_of_some = slot_impact(model_of(case), FACTS, ROWS, layer, mode, of_rng(), units)
+        number = whole["slot"] + 8 * whole["half"].clip(lower=0)
+        wanted = whole[number.isin(units)].reset_index(drop=True)
+        assert len(wanted) > 5
+        pd.testing.assert_frame_equal(some, wanted, rtol=1e-4, atol=1e-5)
+        pd.testing.assert_frame_equal(base, base_of_some)
+
+
 def test_random_vectors_are_of_the_distribution_of_a_new_memory():
     memory = build(CONDITION | {"n_keys": 64}, FACTS.vocabulary, FACTS.length).layers[1].feed_forward
     for drawn, weights in ((new_values, memory.values.weight), (new_keys, memory.keys)):
@@ -269,15 +281,15 @@ def test_tables_by_hand():
     """Row 7 is exact; row 8 has a wrong token, which slot 1 makes right at position 1 and slot 2 leaves."""
     columns = ["row", "position", "half", "slot", "nll_change_bits", "right_before", "right_after", "changed"]
     impact = pd.DataFrame([
-        (7, 0, -1, 1, 1.0, True, False, True),
-        (7, 1, -1, 1, 2.0, True, True, False),
-        (8, 1, -1, 1, -4.0, False, True, True),
-        (8, 1, -1, 2, 0.5, False, False, False),
-        (7, 0, -1, 2, 0.25, True, True, False),
-        (7, 1, -1, 3, 8.0, True, True, False),
-    ], columns=columns)  # fmt: skip
-    base = pd.DataFrame({"row": [7, 8, 9], "wrong": [0, 1, 0], "nll_bits": [1.0, 2.0, 3.0]})
-    answers = tables.by_answer(impact, base)
+        (7, 0, -1, 1, 1.0, True, False, True, 0),
+        (7, 1, -1, 1, 2.0, True, True, False, 0),
+        (8, 1, -1, 1, -4.0, False, True, True, 1),
+        (8, 1, -1, 2, 0.5, False, False, False, 1),
+        (7, 0, -1, 2, 0.25, True, True, False, 0),
+        (7, 1, -1, 3, 8.0, True, True, False, 0),
+    ], columns=[*columns, "n_wrong"])  # fmt: skip
+    base = pd.DataFrame({"row": [7, 8, 9], "n_wrong": [0, 1, 0], "nll_bits": [1.0, 2.0, 3.0]})
+    answers = tables.by_answer(impact)
     assert answers.drop(columns="half").values.tolist() == [
         [1, 7, 3.0, True, False, True],
         [1, 8, -4.0, False, True, True],
@@ -300,12 +312,12 @@ def test_tables_by_hand():
 
 def test_no_rows_give_empty_tables():
     impact, base = slot_impact(model_of("last"), FACTS, ROWS[:0], 1, "slot_mask", of_rng())
-    answers = tables.by_answer(impact, base)
+    answers = tables.by_answer(impact)
     slots = tables.by_slot(answers)
     for table in (impact, base, answers, slots, tables.by_position(impact)):
         assert table.empty
     assert {*impact.dtypes[["right_before", "changed"]], *answers.dtypes[["exact_after", "changed"]]} == {
         np.dtype(bool)
     }
-    assert slots.dtypes["lost"] == np.int64
+    assert slots.dtypes["n_lost"] == np.int64
     assert tables.shares(slots, answers, 64, base)["unused"] == 1

@@ -65,7 +65,18 @@ def tables():
             ]
         ]
     )  # fmt: skip
-    return slots, positions, parts
+    impact = of_runs(
+        lambda name, seed: [
+            {"mode": mode, "layer": 1, "slot": slot, "split": "train", "item": item, "position": position}
+            | {"nll_change_bits": bits + seed}
+            for mode, slot, item, position, bits in [
+                ("slot_mask", 7, "a", 0, 1.0), ("slot_mask", 7, "a", 1, 2.0), ("slot_mask", 7, "b", 0, 4.0),
+                ("slot_mask", 9, "b", 1, 0.5), ("slot_mask", 9, "c", 1, 0.75), ("slot_mask", 8, "a", 0, -1.0),
+                ("value_zero", 9, "a", 0, 50.0),
+            ]
+        ]
+    )  # fmt: skip
+    return slots, positions, impact, parts
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +124,23 @@ def test_heat_maps_are_of_the_first_seed_and_the_slots_that_cost_most_in_all(pan
     assert [label.get_text() for label in ax.get_yticklabels()] == ["9", "7", "8"]
     values = np.ma.filled(ax.collections[0].get_array().astype(float), np.nan).reshape(3, 2)
     np.testing.assert_allclose(values, [[np.nan, 0.5], [1.0, 2.0], [0.1, np.nan]])
-    assert panels_of.axes[4].get_title() == "one_head"
+    assert panels_of.axes[5].get_title() == "one_head"
+
+
+def test_answers_are_those_that_lose_most_to_these_slots_ordered_by_slot(panels_of):
+    ax = panels_of.axes[4]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["c", "b", "a"]
+    values = np.ma.filled(ax.collections[0].get_array().astype(float), np.nan).reshape(3, 3)
+    np.testing.assert_allclose(values, [[0.75, 0.5, np.nan], [np.nan, 4.0, 3.0], [np.nan, np.nan, -1.0]])
+
+
+def test_of_many_answers_those_that_lose_most_are_drawn(tables):
+    slots, positions, impact, parts = tables
+    of_slot_7 = impact.drop_duplicates("condition")
+    many = pd.concat([of_slot_7.assign(item=f"item {n}", nll_change_bits=n / 10) for n in range(40)])
+    figure = ablation_figure(slots, positions, many, parts, NAMES, PLOTTING)
+    drawn = [label.get_text() for label in figure.axes[4].get_xticklabels()]
+    assert drawn == [f"item {n}" for n in range(39, 15, -1)]
 
 
 def test_cuts_are_shares_that_are_wrong_and_means_by_exposures():
@@ -133,15 +160,19 @@ def test_cuts_are_shares_that_are_wrong_and_means_by_exposures():
     assert shares[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 7]
     np.testing.assert_allclose(shares[:, 1], [0.125, 0.375, 0.5, 0.625, 0.75, 0.75, 0.75])
     np.testing.assert_allclose(xy(sizes, "one_head")[:, 1], 1)
-    np.testing.assert_allclose(xy(exposed, "memory"), [[1, 1.5], [2, 2.5], [8, 5.5]])
+    np.testing.assert_allclose(xy(exposed, "memory"), [[1, 1.5], [2, 2.5], [7, 4.5], [9, 6.5]])
     np.testing.assert_allclose(xy(exposed, "one_head"), [[50, 1]])
-    assert [text.get_text() for text in figure.legends[0].texts] == NAMES
+    circles = [line for line in exposed.lines if line.get_marker() == "o"]
+    full, open_, *_ = [(line.get_xdata().tolist(), line.get_markerfacecolor()) for line in circles]
+    assert full == ([1, 2, 7], circles[0].get_color())
+    assert open_ == ([9], "white")
+    assert [text.get_text() for text in figure.legends[0].texts][:-1] == NAMES
 
 
 def test_figures_of_models_that_know_nothing_are_drawn(tables):
     """A condition without a row in any table, and no cut at all, as when no answer is exact."""
     figure = ablation_figure(*tables, [*NAMES, "peer"], PLOTTING)
-    assert figure.axes[5].get_title() == "peer"
+    assert figure.axes[7].get_title() == "peer"
     none = pd.DataFrame({"condition": [], "seed": [], "cut": [], "flipped": [], "exposures": []})
     figure = cuts_figure(none, NAMES, PLOTTING)
     figure.canvas.draw()

@@ -201,21 +201,28 @@ def test_base_is_the_evaluators_and_means_are_by_part_and_split():
     one = table_[(table_["part"] == "own_slots") & (table_["split"] == "train")].iloc[0]
     of = answers[(answers["part"] == "own_slots") & (answers["split"] == "train")]
     assert one["exact_after"] == of["exact_after"].mean()
-    assert one["lost"] == (of["exact_before"] & ~of["exact_after"]).mean()
+    assert one["lost_share"] == (of["exact_before"] & ~of["exact_after"]).mean()
     assert one["nll_after_bits"] == pytest.approx(of["nll_after_bits"].mean(), rel=1e-5)
     assert list(one[["condition", "seed", "number"]]) == ["some", 3, 2]
 
 
-@pytest.mark.parametrize("kind", ["peer", "none"])
-def test_models_without_slots_to_ablate_have_their_other_parts_ablated(kind):
-    model = model_of(KINDS[kind])
+def test_a_model_without_a_memory_has_its_heads_ablated_and_peers_are_refused():
+    model = model_of(KINDS["none"])
     found = part_impact(model, answered(model), ROWS, GROUPS, of_rng())
-    parts = (
-        {"head"} if kind == "none" else {"head", "memory", "values_zero", "values_random", "keys_zero", "keys_random"}
-    )
-    assert set(found["part"]) == parts
-    tables = means(found, facts().split)
-    assert tables["n"].sum() == len(found)
+    assert set(found["part"]) == {"head"}
+    assert means(found, facts().split)["n"].sum() == len(found)
+    peers = model_of(KINDS["peer"])
+    with pytest.raises(ValueError, match="layer: 1 is of arm peer, whose slots are not ablated; allowed: arm memory"):
+        part_impact(peers, facts(), ROWS, GROUPS, of_rng())
+
+
+def test_as_many_slots_are_masked_as_leave_a_head_enough_and_no_more():
+    model = model_of({"n_keys": 3, "top_k": 2})
+    data = answered(model)
+    found = part_impact(model, data, ROWS, [7], of_rng())
+    assert found["nll_after_bits"].notna().all()
+    with pytest.raises(ValueError, match="groups: 8; allowed with this memory: at most 7"):
+        part_impact(model, data, ROWS, [1, 8], of_rng())
 
 
 @pytest.mark.parametrize("fails_at", [3, 10])

@@ -12,15 +12,18 @@ from memorization.memory_layer.attention import (
     DIFFUSE,
     attend,
     attention_table,
+    class_by_mass,
     documents,
     examples,
     head_class,
     looking,
     masses,
     probabilities,
+    shown_rows,
     write_documents,
 )
 from memorization.memory_layer.model import build
+from memorization.provenance import generator
 from memorization.training.masking import answer_labels
 
 FACTS, RUN = facts(), {"condition": "some", "seed": 3}
@@ -144,6 +147,28 @@ def test_the_narrowest_class_with_half_of_the_mass_counts(mass, uniform, kind, e
     assert found[1] == pytest.approx(excess)
 
 
+@pytest.mark.parametrize(
+    ("mass", "kind"),
+    [
+        ((0.6, 0.1, 0.7, 0.3), "local"),
+        ((0.6, 0.1, 0.7, 0.9), "key token"),
+        ((0.6, 0.1, 0.6, 0.5), "previous token"),
+        ((0.1, 0.5, 0.2, 0.5), "first token"),
+        ((0.1, 0.2, 0.49, 0.4), DIFFUSE),
+    ],
+)
+def test_the_largest_mass_counts_by_mass(mass, kind):
+    assert class_by_mass(mass) == kind
+
+
+def test_trained_splits_are_shown_first_and_trained_texts_of_them():
+    of = facts()
+    of.copies = np.where(np.arange(len(of)) == int(of.rows("new")[0]), 0, 1)
+    rows = shown_rows(of, CONDITION | {"train_on": ["new", "train"]}, 2)
+    assert of.split[rows].tolist() == ["new", "new", "train", "train", "novel", "novel"]
+    assert rows[:2].tolist() == of.rows("new")[1:3].tolist()
+
+
 def test_examples_are_of_a_text_without_padding():
     of = facts(**TWO)
     model, items = model_of(of), table(**TWO)["item"].to_numpy()
@@ -188,18 +213,18 @@ def test_documents_say_the_same_in_plain_values(tmp_path):
 @pytest.mark.parametrize("arm", ["memory", "none"])
 def test_a_run_has_a_row_a_head_of_trained_texts_and_examples_of_each_split(arm):
     state = model_of(arm=arm).state_dict()
-    settings, rng = {"n_texts": 10, "n_examples": 1}, np.random.default_rng
+    settings = {"n_texts": 10, "n_examples": 1}
     arguments = CONDITION | {"arm": arm}, table(), arrays(), state, settings
-    found, shown = attend(*arguments, rng(0), "some", 3, "cpu")
-    again, _ = attend(*arguments, rng(0), "some", 3, "cpu")
-    other, _ = attend(*arguments, rng(1), "some", 3, "cpu")
+    found, shown = attend(*arguments, "some", 3, "cpu")
+    again, _ = attend(*arguments, "some", 3, "cpu")
+    other, _ = attend(*arguments, "some", 4, "cpu")
     assert found.equals(again)
-    assert not found.equals(other)
+    assert (found["mass_key"] != other["mass_key"]).any()
     assert set(found["n"]) == {60}
     assert found[["condition", "seed"]].drop_duplicates().values.tolist() == [["some", 3]]
-    assert shown["split"].tolist() == ["new", "novel", "train"]
+    assert shown["split"].tolist() == ["train", "new", "novel"]
     assert "probabilities_2" in shown
     assert "probabilities_3" not in shown
-    trained = np.random.default_rng(0).permutation(60)[:10]
+    trained = generator("memory_layer", "pairs", 3, "attention", "texts").permutation(60)[:10]
     by_hand = attention_table(model_of(arm=arm), FACTS, np.sort(trained), RUN)
     np.testing.assert_allclose(found["mass_key"], by_hand["mass_key"])

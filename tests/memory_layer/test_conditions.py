@@ -102,7 +102,7 @@ def test_figures_and_findings_read_the_runs_that_they_show():
     assert {*pooled.files} | {*OF_RUNS} == {*family.evaluations, *chain.from_iterable(STAGES.values())}
     for stage, kinds_of_tables in STAGES.items():
         for kind in {*kinds_of_tables} - {*OF_RUNS}:
-            assert {run["condition"] for run in pooled.inputs()[kind].wildcards} == {*family.stage(stage)["conditions"]}
+            assert {run["condition"] for run in pooled.inputs()[kind].wildcards} == {*family.analysed(stage)}
     for kind in OF_SLOTS:
         assert {run["condition"] for run in pooled.inputs()[kind].wildcards} == {*family.with_slots}
     assert findings.settings().keys() == {"comparisons", "frequency", "retention"}
@@ -188,11 +188,8 @@ def test_figures_and_findings_read_the_runs_that_they_show():
         ),
         (("ablation", "conditions", 0), "nobody", "ablation.conditions: there is no 'nobody'"),
         (("conditions", 1, "arm"), "peer", "ablation.conditions: frequency; allowed: conditions of the arm memory$"),
-        (
-            ("intervention", "conditions"),
-            ["memory"],
-            "intervention.conditions: memory; allowed: those of ablation, frequency$",
-        ),
+        (("ablation", "modes"), ["value_zero"], "ablation.modes: slot_mask is missing, which the figure draws$"),
+        (("routing", "n_slots"), 3, "routing.n_clusters: 2; allowed: at most half of n_slots, 3$"),
         (("ablation", "max_cut"), 62, "ablation.max_cut: 62; allowed with frequency, of 64 slots: at most 61$"),
         (
             ("ablation", "groups"),

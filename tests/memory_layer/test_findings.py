@@ -40,7 +40,13 @@ def table():
     parameters = pd.DataFrame([{"condition": "memory", "seed": 0, "total": 1000, "active": 100}])
     comparisons = [{"name": name, "conditions": ["memory", "dense"]} for name in ("arms", "again")]
     found = findings_table(
-        recall_rows(), norms, parameters, forgetting_rows(), comparisons, frequency=["memory"], retention=["later"]
+        recall_rows(),
+        norms,
+        parameters,
+        forgetting_rows(),
+        comparisons,
+        frequency=["memory"],
+        retention=["later"],
     )
     assert not found.duplicated(["finding", "condition"]).any()
     return found.set_index(["finding", "condition"])
@@ -90,3 +96,15 @@ def test_without_a_second_training_nothing_is_said_of_it():
     nothing = pd.DataFrame(columns=["condition", "seed", "layer", "slot", "count", "total", "active"])
     found = findings_table(recall_rows(), nothing, nothing, forgetting_rows().iloc[:0], [], [], [])
     assert not found["finding"].str.contains("second training|overlap|slots").any()
+
+
+def test_chains_are_told_by_difficulty_and_against_chance():
+    names = ["seed", "difficulty", "hops", "asked", "accuracy", "chance", "n"]
+    values = [(0, "easy", 1, "query", 0.8, 0.5, 10), (1, "easy", 1, "query", 0.6, 0.5, 10)]
+    chains = pd.DataFrame([*values, (0, "none", 2, "final", 0.5, 0.5, 10)], columns=names).assign(condition="one_hop")
+    nothing = pd.DataFrame(columns=["condition", "seed", "layer", "slot", "count", "total", "active"])
+    of = findings_table(recall_rows(), nothing, nothing, forgetting_rows().iloc[:0], [], [], [], hops=chains)
+    of = of.set_index(["finding", "condition"])
+    assert of.loc[("chains answered, easy, 1 hops, query", "one_hop"), "value"] == pytest.approx(0.7)
+    assert of.loc[("chains answered, easy, 1 hops, query, less chance", "one_hop"), "value"] == pytest.approx(0.2)
+    assert of.loc[("chains answered, as trained, 2 hops, final", "one_hop"), "seeds"] == "0:0.5"

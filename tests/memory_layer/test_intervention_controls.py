@@ -2,21 +2,20 @@ import numpy as np
 import pytest
 import torch
 
+from memorization.memory_layer.intervention.ablated import ablated_table
+from memorization.memory_layer.intervention.answered import answered, largest
 from memorization.memory_layer.intervention.changes import content, injected, replaced, swapped
 from memorization.memory_layer.intervention.control import FACTS, control, control_table
-from memorization.memory_layer.intervention.kept import keep, largest
 from memorization.memory_layer.intervention.predictions import predictions_table
 from memorization.memory_layer.intervention.substitutes import substitutes_table
 from memorization.memory_layer.intervention.swaps import kinds_of, swap_table
 from memorization.memory_layer.model import answer_logits, memories
 
-WHO = {"condition": "some", "seed": 0}
-
 
 @pytest.fixture(params=["product", "flat"])
 def made(request):
     model, facts = control(request.param, np.random.default_rng(4))
-    return model, facts, keep(model, facts, np.arange(FACTS), 0)
+    return model, facts, answered(model, facts, np.arange(FACTS), 0)
 
 
 def answers_of(model, facts):
@@ -71,14 +70,19 @@ def test_replacement_and_injection_give_the_other_s_answer_and_ablation_ends_it(
 
 def test_the_matrix_and_the_predictions_are_the_partner_s_alone(made):
     model, facts, kept = made
-    matrix = swap_table(model, facts, kept, 12, WHO)
+    matrix = swap_table(model, facts, kept, 12)
     assert (matrix["partner_share"][matrix["n"] > 0] == 1).all()
-    assert (matrix["kept"] == 0).all()
+    assert (matrix["kept_share"] == 0).all()
     assert (matrix["chance"][matrix["n"] > 0] == 0).all()
     assert matrix.groupby("kind")["n"].sum().min() > 1000
-    assert (substitutes_table(matrix, 9, np.random.default_rng(0))["p"] == 1).all()
+    ablated = ablated_table(model, facts, kept, matrix["slot"].unique())
+    assert ablated.groupby("ablation").size().to_dict() == {"slot_mask": 12, "value_zero": 12}
+    assert (ablated["kept_share"] == 0).all()
+    substitutes = substitutes_table(matrix, ablated, 9, np.random.default_rng(0))
+    assert (substitutes["p"] == 1).all()
+    assert (substitutes[["kept_share", "value_zero_kept_share", "slot_mask_kept_share"]] == 0).all(axis=None)
     items = np.arange(FACTS).astype(str)
-    found = predictions_table(model, facts, kept, items, 40, np.random.default_rng(0), WHO).groupby("intervention")
+    found = predictions_table(model, facts, kept, items, 40, np.random.default_rng(0)).groupby("intervention")
     for name, part in found:
         always = name.startswith("swap") or name in ("replace_other", "inject")
         assert (part["kind"] == ("partner" if always else "neither")).all()
@@ -86,13 +90,13 @@ def test_the_matrix_and_the_predictions_are_the_partner_s_alone(made):
 
 
 def test_the_table_of_controls_says_so():
-    table = control_table(12, 20, np.random.default_rng(0), WHO)
+    table = control_table(12, 20, np.random.default_rng(0))
     assert set(table["keys"]) == {"product", "flat"}
     no_content = table["intervention"].isin(["replace_mean", "replace_noise", "replace_zero"])
-    assert (table.loc[~no_content, "partner"] == 1).all()
-    assert (table.loc[no_content, "partner"] == 0).all()
-    assert (table["own"] == 0).all()
-    np.testing.assert_allclose(table[["partner", "own", "neither"]].sum(axis=1), 1)
+    assert (table.loc[~no_content, "partner_share"] == 1).all()
+    assert (table.loc[no_content, "partner_share"] == 0).all()
+    assert (table["own_share"] == 0).all()
+    np.testing.assert_allclose(table[["partner_share", "own_share", "neither_share"]].sum(axis=1), 1)
     assert set(table.loc[table["intervention"].str.startswith("matrix"), "intervention"]) == {
         "matrix_values", "matrix_keys", "matrix_half_keys",
     }  # fmt: skip

@@ -18,8 +18,8 @@ def swap():
         for seed, kind, layer, position in np.ndindex(2, 2, 2, 2):
             for (slot, partner), kept in KEPT.items():
                 row = {"condition": name, "seed": seed, "kind": ("values", "half_keys")[kind], "layer": layer}
-                row |= {"slot": slot, "partner": partner, "position": position, "n_examples": 2}
-                row |= {"kept": kept if seed == 0 and layer == 1 else 0.0, "n": 1 + position, "own_share": 0.5}
+                row |= {"slot": slot, "partner_slot": partner, "position": position, "n_examples": 2}
+                row |= {"kept_share": kept if seed == 0 and layer == 1 else 0.0, "n": 1 + position, "own_share": 0.5}
                 row |= {"partner_share": 0.3 + 0.1 * seed + 0.1 * position * layer, "neither_share": 0.2, "chance": 0.1}
                 row |= {
                     "n_elsewhere": 1,
@@ -71,10 +71,12 @@ def test_predictions_are_stacked_shares_with_a_circle_a_seed_and_the_control_las
                     {"condition": name, "seed": seed, "intervention": intervention, "kind": kind, "chance": 0.2}
                     for kind in kinds
                 ]
-    one = {"condition": "memory", "seed": 0, "own": 0.0, "neither": 0.0, "chance": 0.1, "n": 9}
-    control = [one | {"keys": "product", "intervention": each, "partner": 1.0} for each in ("swap_values", "inject")]
-    control += [one | {"keys": "flat", "intervention": "swap_values", "partner": 0.0}]
-    control += [one | {"keys": "product", "intervention": "matrix_values", "partner": 0.0}]
+    one = {"condition": "memory", "seed": 0, "own_share": 0.0, "neither_share": 0.0, "chance": 0.1, "n": 9}
+    control = [
+        one | {"keys": "product", "intervention": each, "partner_share": 1.0} for each in ("swap_values", "inject")
+    ]
+    control += [one | {"keys": "flat", "intervention": "swap_values", "partner_share": 0.0}]
+    control += [one | {"keys": "product", "intervention": "matrix_values", "partner_share": 0.0}]
     colours = PLOTTING | {"palette": "colorblind"}
     figure = predictions_figure(pd.DataFrame(rows), pd.DataFrame(control), NAMES, colours)
     assert [ax.get_title() for ax in figure.axes] == [*NAMES, "by construction"]

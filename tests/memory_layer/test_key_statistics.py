@@ -8,7 +8,7 @@ from memory_layer_facts import CONDITION, KINDS, facts, table
 
 from memorization.memory_layer.model import build, memories
 from memorization.memory_layer.routing import repeating_digits
-from memorization.memory_layer.routing.clusters import clustered, k_means, silhouettes
+from memorization.memory_layer.routing.clusters import clustered, k_means
 from memorization.memory_layer.routing.key_statistics import (
     clusters_table,
     key_norms,
@@ -16,7 +16,7 @@ from memorization.memory_layer.routing.key_statistics import (
     occurrences_table,
     vectors,
 )
-from memorization.memory_layer.routing.places import places
+from memorization.memory_layer.routing.places import counted, places
 from memorization.memory_layer.routing.repeating_digits import repeating_digits_table, slot_use
 from memorization.memory_layer.routing.retrievals import retrievals
 from memorization.memory_layer.routing.run import collect
@@ -24,7 +24,7 @@ from memorization.memory_layer.training import answers
 from memorization.models.memory_layer_conversion import product_to_flat
 from memorization.statistics import spearman
 
-FACTS, DATA, RUN = facts(), table(), {"condition": "some", "seed": 3}
+FACTS, DATA = facts(), table()
 ROWS = np.array([2, 5, 6, 40])
 
 
@@ -41,11 +41,18 @@ def rng(seed=0):
 def found(request):
     """The memories of a model, its key statistics, and all that they retrieve for some rows, by layer."""
     model = model_of(**KINDS[request.param])
-    of = places(FACTS.arrays, ROWS)
-    tallies, moments, _ = collect(model, FACTS, ROWS, of, np.arange(3))
+    of, layers = places(FACTS.arrays, ROWS), memories(model)
+    some = {layer: counted(of, layer == 1) for layer in layers}
+    collected = collect(model, FACTS, ROWS, of, some, some)
     (every,) = retrievals(model, FACTS, ROWS)
-    keys = key_statistics_table(memories(model), moments, tallies, RUN)
-    return memories(model), keys.set_index(["layer", "head", "slot"]), every, of, tallies
+    every = {layer: [each[some[layer]] for each in of_layer] for layer, of_layer in every.items()}
+    tallies = {layer: each.tallies for layer, each in collected.items()}
+    tables = [
+        key_statistics_table(memory, collected[layer].moments, tallies[layer]).assign(layer=layer)
+        for layer, memory in layers.items()
+    ]
+    here = {layer: of.iloc[each].reset_index(drop=True) for layer, each in some.items()}
+    return layers, pd.concat(tables).set_index(["layer", "head", "slot"]), every, here, tallies
 
 
 def test_key_statistics_are_those_of_a_plain_loop(found):
@@ -58,9 +65,8 @@ def test_key_statistics_are_those_of_a_plain_loop(found):
                 here = slots[:, head] == slot
                 w, s = (each[:, head][here].astype(float) for each in (weights, scores))
                 assert one["count"] == here.sum()
-                assert one["unused"] == (not here.any())
-                assert one["n_examples"] == of["row"][here.any(axis=1)].nunique()
-                assert one["n_positions"] == of["position"][here.any(axis=1)].nunique()
+                assert one["n_examples"] == of[layer]["row"][here.any(axis=1)].nunique()
+                assert one["n_text_positions"] == of[layer]["text_position"][here.any(axis=1)].nunique()
                 assert one["weight"] == pytest.approx(w.sum())
                 names = ["weight_variance", "score_mean", "score_variance"]
                 plain = [w.var(), s.mean(), s.var()] if here.any() else [np.nan] * 3
@@ -92,14 +98,14 @@ def test_norms_of_product_keys_are_those_of_the_same_memory_with_flat_keys():
 
 def test_occurrences_are_the_texts_where_a_slot_weighs_most(found):
     _, keys, every, of, tallies = found
-    table_of = occurrences_table(tallies["row"], DATA, 4, RUN)
     for layer, (_, weights, slots) in every.items():
+        row_of = of[layer]["row"]
         weight = {
-            slot: {row: weights[of["row"] == row][slots[of["row"] == row] == slot].sum() for row in ROWS}
+            slot: {row: weights[row_of == row][slots[row_of == row] == slot].sum() for row in ROWS}
             for slot in range(64)
         }
         most = sorted(weight, key=lambda slot, weight=weight: -sum(weight[slot].values()))[:4]
-        part = table_of[table_of["layer"] == layer]
+        part = occurrences_table(tallies[layer]["row"], DATA, 4)
         assert list(dict.fromkeys(part["slot"])) == most
         for slot, rows in part.groupby("slot"):
             held = {row: w for row, w in weight[slot].items() if w}
@@ -107,7 +113,7 @@ def test_occurrences_are_the_texts_where_a_slot_weighs_most(found):
             np.testing.assert_allclose(rows["weight"], sorted(held.values(), reverse=True), rtol=1e-6)
             assert set(rows["n_examples"]) == {len(held)}
             assert rows["count"].sum() == keys.xs((layer, slot), level=("layer", "slot"))["count"].sum()
-    assert set(table_of["split"]) == {"train"}
+        assert set(part["split"]) == {"train"}
 
 
 def brute_force_silhouettes(x, labels):
@@ -123,14 +129,11 @@ def brute_force_silhouettes(x, labels):
     return found
 
 
-def test_silhouettes_are_those_of_brute_force():
-    x, labels = rng().normal(size=(30, 4)), rng(1).integers(0, 4, 30)
-    labels[labels == 3] = 0
-    labels[7] = 9  # alone
-    np.testing.assert_allclose(silhouettes(x, labels), brute_force_silhouettes(x, labels), rtol=1e-8)
-    assert silhouettes(x, labels)[7] == 0
-    assert silhouettes(x, np.zeros(30)).tolist() == [0] * 30
-    assert silhouettes(np.zeros((4, 2)), np.array([0, 0, 1, 1])).tolist() == [0] * 4
+def test_clusters_have_the_silhouette_of_brute_force():
+    x = rng().normal(size=(30, 4))
+    labels = k_means(x, 4, rng(1))
+    assert clustered(x, 4, rng(1)) == pytest.approx(np.mean(brute_force_silhouettes(x, labels)), rel=1e-8)
+    assert clustered(np.zeros((4, 2)), 2, rng()) == 0
 
 
 def test_k_means_finds_what_is_apart_and_a_fixed_point():
@@ -155,13 +158,22 @@ def test_clusters_that_are_planted_are_told_from_permuted_ones():
     with torch.no_grad():
         memory.keys[0] = torch.tensor(np.repeat(3 * draw.normal(size=(4, 8)), 16, axis=0) + draw.normal(size=(64, 8)))
         memory.keys[1] = torch.tensor(draw.normal(size=(64, 8)))
-    found = clusters_table({1: memory}, {1: weights}, 50, 4, 19, rng(), RUN).set_index(["of", "head"])
+    found = clusters_table(memory, weights, 50, 4, 19, rng()).set_index(["of", "head"])
     assert found["n"].to_dict() == {("values", -1): 50, ("keys", 0): 50, ("keys", 1): 20}
     planted, random = found.loc[("keys", 0)], found.loc[("keys", 1)]
     assert planted["silhouette"] > planted["null_high"] + 0.1
     assert planted["p"] == planted["smallest_p"] == 1 / 20
     assert random["p"] > 0.05
-    assert clusters_table({1: memory}, {1: weights * 0}, 50, 4, 19, rng(), RUN).empty
+
+
+def test_fewer_vectors_than_twice_the_clusters_have_a_row_without_a_silhouette():
+    (memory,) = memories(model_of()).values()
+    weights = np.zeros((2, 64))
+    weights[0, :7], weights[1] = 1, 1  # head 0: halves 0 and 0 to 6, head 1: all 8
+    found = clusters_table(memory, weights, 50, 4, 5, rng()).set_index(["of", "head"])
+    assert found["n"].tolist() == [50, 1, 7, 8, 8]
+    assert found["silhouette"].notna().tolist() == found["p"].notna().tolist() == [True, False, False, True, True]
+    assert set(found["clusters"]) == {4}
 
 
 def test_vectors_are_those_that_are_used_most():
@@ -188,7 +200,7 @@ def test_repeating_digits(text, repeats, run):
 @pytest.mark.parametrize("kind", ["memory", "peers"])
 def test_slot_use_is_that_of_a_plain_loop(kind, monkeypatch):
     model = model_of(**KINDS[kind])
-    monkeypatch.setattr(type(FACTS), "batches", lambda facts, rows: iter((rows[:2], rows[2:])))
+    monkeypatch.setattr(type(FACTS), "batches", lambda facts, rows, *_: iter((rows[:2], rows[2:])))
     use = slot_use(model, FACTS, ROWS)
     assert use.index.tolist() == ROWS.tolist()
     for part, at, _, _, retrieved in answers(model, FACTS, ROWS):
@@ -207,7 +219,7 @@ def test_correlations_of_repeating_digits_are_by_split():
         {"n_slots": 9.0 - DATA["key"].map(repeating_digits.repeats), "weight_entropy_bits": rng().random(len(rows))}
     )
     recalled = pd.DataFrame({"recall": 1.0, "nll_bits": rng(1).random(len(rows))})
-    found = repeating_digits_table(DATA, use, recalled, rows, RUN)
+    found = repeating_digits_table(DATA, use, recalled, rows)
     assert len(found) == 3 * 2 * 2 * 4
     of = found.set_index(["split", "entity", "measure", "against"])
     np.testing.assert_allclose(of.xs(("key", "repeats", "n_slots"), level=(1, 2, 3))["rho"], -1)

@@ -18,19 +18,6 @@ def rows(columns, *values):
     return pd.DataFrame(values, columns=columns.split()).assign(condition="memory")
 
 
-def test_chains_are_told_by_difficulty_and_against_chance():
-    table = rows(
-        "seed difficulty hops asked accuracy chance n",
-        (0, "easy", 1, "query", 0.8, 0.5, 10),
-        (1, "easy", 1, "query", 0.6, 0.5, 10),
-        (0, "none", 2, "final", 0.5, 0.5, 10),
-    )
-    of = found(hops=table)
-    assert of.loc[("chains answered, easy, 1 hops, query", "memory"), "value"] == pytest.approx(0.7)
-    assert of.loc[("chains answered, easy, 1 hops, query, less chance", "memory"), "value"] == pytest.approx(0.2)
-    assert of.loc[("chains answered, as trained, 2 hops, final", "memory"), "seeds"] == "0:0.5"
-
-
 def test_parts_are_those_of_trained_facts_by_layer_number_and_head():
     table = rows(
         "seed part layer number split exact_after",
@@ -38,7 +25,7 @@ def test_parts_are_those_of_trained_facts_by_layer_number_and_head():
         (0, "own_slots", 1, 8, "train", 0.9),
         (0, "random_slots", 1, 8, "train", 1.0),
         (0, "head", 0, 2, "train", 0.3),
-        (0, "head", 0, 2, "new", 0.7),
+        (0, "head", 0, 2, "novel", 0.7),
     )
     assert found(ablation_parts=table)["value"].to_dict() == {
         ("exact without memory, layer 1", "memory"): 0,
@@ -51,11 +38,13 @@ def test_parts_are_those_of_trained_facts_by_layer_number_and_head():
 def test_cuts_are_binned_by_exposures_where_these_differ():
     exposures = np.repeat([1, 3, 8, 50], 5)
     table = pd.DataFrame({"seed": 0, "condition": "frequency", "exposures": exposures, "cut": exposures + 1})
+    table["flipped"] = exposures < 50
     same = table.assign(condition="memory", exposures=51)
     of = found(cuts=pd.concat([table, same], ignore_index=True))["value"]
     assert of["slots whose removal flips an answer, 2 exposures", "frequency"] == 4
     assert of["slots whose removal flips an answer, 32 exposures", "frequency"] == 51
     assert of["Spearman, exposures against the slots of a cut", "frequency"] == pytest.approx(1)
+    assert of["answers that no allowed cut flips", "frequency"] == 0.25
     assert of["slots whose removal flips an answer", "memory"] == (exposures + 1).mean()
     assert not [finding for finding, condition in of.index if condition == "memory" and "exposures" in finding]
 

@@ -11,11 +11,10 @@ from snakemake.exceptions import WorkflowError
 from memorization.files import read_arrays, read_made_by, read_table
 from memorization.memory_layer.ablation.run import part_tables, slot_tables
 from memorization.memory_layer.attention import attend
-from memorization.memory_layer.conditions import FOUND, OF_ALL, SECTIONS, STAGES, MemoryLayer
+from memorization.memory_layer.conditions import FOUND, OF_ALL, SETTINGS, STAGES, MemoryLayer
 from memorization.memory_layer.data import kinds
 from memorization.memory_layer.evaluation.run import run_tables
 from memorization.memory_layer.intervention.run import intervention_tables
-from memorization.memory_layer.intervention.substitutes import impact_of
 from memorization.memory_layer.routing.run import route_tables
 from memorization.memory_layer.training import FactLearner, Facts, train
 from memorization.provenance import generator
@@ -98,16 +97,10 @@ def staged(made):
         @cache
         def tables(rule):
             stage = rule.removeprefix("memory_layer_")
-            settings = MEMORY_LAYER.stage(stage)
-            name = settings["conditions"][0]
+            settings, (name, *_) = MEMORY_LAYER.stage(stage), MEMORY_LAYER.analysed(stage)
             condition = MEMORY_LAYER.settings(name)
             data, state = condition["dataset"], made.trained(name)[0]
-            more = []
-            if stage == "intervene":
-                more = [impact_of(Staged.tables("memory_layer_ablate_slots")["ablation"], settings["ablation"])]
-            streams = {"route": "routing", "attend": "attention"}
-            rng = [generator("memory_layer", data, 0, streams[stage])] if stage in streams else []
-            found = MAKERS[stage](condition, table(data), tokens(data), state, *more, settings, *rng, name, 0, "cpu")
+            found = MAKERS[stage](condition, table(data), tokens(data), state, settings, name, 0, "cpu")
             return found if stage != "attend" else dict(zip(("attention", "attention_examples"), found, strict=True))
 
     return Staged()
@@ -121,7 +114,7 @@ def evaluations(given, made, staged):
         inputs = {}
         for stage, kinds_of_files in STAGES.items():
             if kind in kinds_of_files or (stage, kind) == ("attend", "attention_examples"):
-                (name,) = MEMORY_LAYER.stage(stage)["conditions"]
+                (name,) = MEMORY_LAYER.analysed(stage)
                 of = staged.tables(f"memory_layer_{stage}")[kind]
                 path = f"{RESULTS}/attention/{name}/seed0/examples.npz" if kind == "attention_examples" else None
                 return given(path or STAGE.format(FOLDERS[stage], name, kind), of)
@@ -298,20 +291,17 @@ def test_a_checkpoint_has_flat_keys_too(run_rule, given, made, tmp_path):
 )
 def test_a_stage_makes_its_tables_from_a_checkpoint(run_rule, given, made, staged, tmp_path, rule):
     stage = rule.removeprefix("memory_layer_")
-    (name,) = MEMORY_LAYER.stage(stage)["conditions"]
+    (name,) = MEMORY_LAYER.analysed(stage)
     data = MEMORY_LAYER.condition(name)["dataset"]
     inputs = given(DATA.format(data, 0), table(data)) | given(TOKENS.format(data, 0), tokens(data))
     inputs |= given(CHECKPOINT.format(name, 0, 8), made.trained(name)[0])
-    if stage == "intervene":
-        ablation = staged.tables("memory_layer_ablate_slots")["ablation"]
-        inputs |= given(STAGE.format("ablations", name, "ablation"), ablation)
     expected = staged.tables(rule)
     path = run_rule(rule, STAGE.format(FOLDERS[stage], name, STAGES[stage][0]), inputs)
     made_by = read_made_by(path)
     assert made_by["made_from"].keys() == inputs.keys()
     assert made_by["params"] == {
         "condition": MEMORY_LAYER.settings(name),
-        SECTIONS[stage]: MEMORY_LAYER.stage(stage),
+        SETTINGS[stage][0]: MEMORY_LAYER.stage(stage),
     }
     for kind in STAGES[stage]:
         there = pd.read_parquet(tmp_path / STAGE.format(FOLDERS[stage], name, kind))
@@ -324,7 +314,7 @@ def test_a_stage_makes_its_tables_from_a_checkpoint(run_rule, given, made, stage
 
 
 def test_every_attention_head_has_a_picture(run_rule, given, staged, tmp_path):
-    (name,) = MEMORY_LAYER.stage("attend")["conditions"]
+    (name,) = MEMORY_LAYER.analysed("attend")
     tables = staged.tables("memory_layer_attend")
     inputs = given(STAGE.format("attention", name, "attention"), tables["attention"])
     inputs |= given(f"{RESULTS}/attention/{name}/seed0/examples.npz", tables["attention_examples"])
@@ -389,6 +379,7 @@ def test_findings_are_made_of_pooled_tables_alone(run_rule, given, made, staged)
         ("memory_layer_predictions_figure", ["partner"]),
         ("memory_layer_routing_figure", ["Jaccard"]),
         ("memory_layer_key_statistics_figure", ["silhouette"]),
+        ("memory_layer_repeating_digits_figure", ["Spearman"]),
         ("memory_layer_attention_figure", ["layer"]),
     ],
 )

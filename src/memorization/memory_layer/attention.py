@@ -1,4 +1,4 @@
-"""Where each attention head looks: its probabilities for examples, and what kind of head it is."""
+"""Where each attention head looks: its probabilities for examples, whole texts, and what kind of head it is."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from memorization.files import atomic_write, to_json
-from memorization.memory_layer.model import build
-from memorization.memory_layer.training import Facts
+from memorization.memory_layer.training import Facts, restored
 from memorization.models.decoder import CausalSelfAttention, Decoder, rotate
+from memorization.provenance import generator
 
 ENTRIES = 2**24  # probabilities of a layer at once: 64 MB
 LOCAL = 4  # tokens, the one that looks among them
@@ -137,14 +137,24 @@ def head_class(mass: Sequence[float], uniform: Sequence[float]) -> tuple[str, fl
     return DIFFUSE, float(excess.max())
 
 
+def class_by_mass(mass: Sequence[float]) -> str:
+    """The class of the largest of a head's masses, in the order of ``CLASSES``, if it is ``LEAST`` or more.
+
+    Of equal masses the narrowest counts. Since classes overlap, a wide one often wins here over a narrow one that it
+    holds, and over a head that looks everywhere alike: ``head_class`` is what these two cannot mislead.
+    """
+    largest = int(np.argmax(mass))
+    return list(CLASSES.values())[largest] if mass[largest] >= LEAST else DIFFUSE
+
+
 def attention_table(model: Decoder, facts: Facts, rows: np.ndarray, run: Mapping) -> pd.DataFrame:
     """``attention``: a row for each head.
 
     Returns
     -------
-    DataFrame: ``layer``, ``head``; ``class`` and ``excess``, of ``head_class``; ``mass_previous``, ``mass_first``,
-    ``mass_local``, ``mass_key`` and ``entropy_bits``, means over the answers' tokens; ``uniform_previous`` and so on
-    and ``uniform_bits``, of even attention; ``n`` tokens of answers.
+    DataFrame: ``layer``, ``head``; ``class`` and ``excess``, of ``head_class``; ``class_by_mass``; ``mass_previous``,
+    ``mass_first``, ``mass_local``, ``mass_key`` and ``entropy_bits``, means over the answers' tokens;
+    ``uniform_previous`` and so on and ``uniform_bits``, of even attention; ``n`` tokens of answers.
     """
     found, even, n = masses(model, facts, rows)
     table = []
@@ -152,6 +162,7 @@ def attention_table(model: Decoder, facts: Facts, rows: np.ndarray, run: Mapping
         *mass, bits = found[layer, head].tolist()
         kind, excess = head_class(mass, even[:-1])
         about = {**run, "layer": layer, "head": head, "class": kind, "excess": excess}
+        about |= {"class_by_mass": class_by_mass(mass)}
         about |= dict(zip(MASSES, mass, strict=True)) | {"entropy_bits": bits}
         table.append(about | dict(zip([*UNIFORM, "uniform_bits"], even.tolist(), strict=True)) | {"n": n})
     return pd.DataFrame(table)
@@ -207,34 +218,40 @@ def write_documents(path: str, arrays: Mapping[str, np.ndarray], made_by: dict) 
         file.write("\n")
 
 
+def shown_rows(facts: Facts, condition: Mapping, n_examples: int) -> np.ndarray:
+    """The first rows of each split: of those that a condition trains on first, trained ones, then of the others."""
+    trained = facts.trained(condition)
+    of_splits = [trained[facts.split[trained] == split] for split in condition["train_on"]]
+    of_splits += [facts.rows(split) for split in sorted(set(facts.split) - set(condition["train_on"]))]
+    return np.concatenate([rows[:n_examples] for rows in of_splits])
+
+
 def attend(
     condition: Mapping,
     data: pd.DataFrame,
     arrays: Mapping[str, np.ndarray],
     state: Mapping[str, Tensor],
     settings: Mapping,
-    rng: np.random.Generator,
     name: str,
     seed: int,
     device: str,
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """The table and the examples of a run.
+    """The table and the examples of a run; conditions of one data set look at the same texts.
 
     Parameters
     ----------
     condition : its settings
     data, arrays : its data set, as a table and as tokens
     state : its tensors
-    settings : ``n_texts``, trained ones, of the table; ``n_examples``, the first ones of each split
-    rng : of the texts
+    settings : ``n_texts``, trained ones, of the table; ``n_examples``, the first ones of each split, trained splits
+        first
     name, seed : the run
     device : where it is evaluated
     """
     facts = Facts(arrays, device)
-    model = build(condition, facts.vocabulary, facts.length).to(device)
-    model.load_state_dict(state)
-    trained = np.flatnonzero(np.isin(facts.split, condition["train_on"]) & (facts.copies > 0))
-    rows = np.sort(rng.permutation(trained)[: settings["n_texts"]])
-    shown = np.concatenate([facts.rows(split)[: settings["n_examples"]] for split in sorted(set(facts.split))])
+    model = restored(condition, facts, state)
+    rng = generator("memory_layer", condition["dataset"], seed, "attention", "texts")
+    rows = np.sort(rng.permutation(facts.trained(condition))[: settings["n_texts"]])
+    shown = shown_rows(facts, condition, settings["n_examples"])
     table = attention_table(model, facts, rows, {"condition": name, "seed": seed})
     return table, examples(model, facts, shown, data["item"].to_numpy())

@@ -21,7 +21,9 @@ SHOWN = {" ": "␣", "\n": "↵"}
 def attention_figure(
     attention: pd.DataFrame, examples: Mapping[str, np.ndarray], example: int, plotting: dict
 ) -> Figure:
-    """The probabilities of all heads for one example: a row of panels a layer, with each head's class and its mass.
+    """The probabilities of all heads for one example, a text: a row of panels a layer, with each head's class and mass.
+
+    Above all stand the split and the item.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def attention_figure(
     of_head = attention.set_index(["layer", "head"])
     size = plotting | {"panel_width": SIDE + 1 / p.shape[1], "panel_height": SIDE + 0.25}
     with style(plotting):
-        figure = grid(*p.shape[:2], size, 0.3)
+        figure = grid(*p.shape[:2], size, 0.5)
         axes = figure.subplots(*p.shape[:2], squeeze=False)
         for layer, head in np.ndindex(axes.shape):
             ax = axes[layer, head]
@@ -45,6 +47,7 @@ def attention_figure(
         bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=30)
         bar.set_label("attention probability")
         bar.outline.set_visible(False)
+        figure.suptitle(_example(examples, example), fontsize=plotting["font_size"] + 1)
         figure.supxlabel("token that is looked at", fontsize=plotting["font_size"])
         figure.supylabel("token that looks", fontsize=plotting["font_size"])
     return figure
@@ -77,10 +80,10 @@ def pictures(
 ) -> Iterator[tuple[str, Figure]]:
     """A name and a picture for each example, layer and head."""
     of_head = attention.set_index(["layer", "head"])
-    for n, (split, item) in enumerate(zip(examples["split"], examples["item"], strict=True)):
+    for n in range(len(examples["item"])):
         p, *about = (examples[f"{name}_{n}"] for name in ("probabilities", "tokens", "answer"))
         for layer, head in np.ndindex(p.shape[:2]):
-            title = f"{split} {item}\nlayer {layer}, head {head}: {_class(of_head.loc[(layer, head)])}"
+            title = f"{_example(examples, n)}\nlayer {layer}, head {head}: {_class(of_head.loc[(layer, head)])}"
             yield f"example{n}_layer{layer}_head{head}", picture(p[layer, head], *about, title, plotting)
 
 
@@ -91,6 +94,11 @@ def save_pictures(
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, figure in pictures(attention, examples, plotting):
         save(figure, {"png": str(Path(folder) / f"{name}.png")}, plotting, made_by)
+
+
+def _example(examples: Mapping[str, np.ndarray], n: int) -> str:
+    """Of which split an example is, and which item."""
+    return f"{examples['split'][n]}, {examples['item'][n]}"
 
 
 def _class(head: pd.Series) -> str:

@@ -32,12 +32,12 @@ STAGES = {  # after the evaluation, of the conditions that the configuration nam
     ),
     "attend": ("attention",),
 }
-SECTIONS = {  # of the configuration, by rule
-    "ablate_slots": "ablation",
-    "ablate_parts": "ablation",
-    "intervene": "intervention",
-    "route": "routing",
-    "attend": "attention",
+SETTINGS = {  # of each rule the section of the configuration, and what it needs of it
+    "ablate_slots": ("ablation", ("modes", "n_items", "n_cuts", "max_cut")),
+    "ablate_parts": ("ablation", ("groups", "n_items")),
+    "intervene": ("intervention", ("n_slots", "n_examples", "n_permutations")),
+    "route": ("routing", ("n_texts", "n_places", "n_pairs", "n_slots", "n_clusters", "n_permutations")),
+    "attend": ("attention", ("n_texts", "n_examples")),
 }
 FOUND = (
     "recall",
@@ -87,7 +87,7 @@ class MemoryLayer(Family):
         others["errors"] = [name for name, kind in kinds_of.items() if kind != "word_problems"]
         others["hops"] = [name for name, kind in kinds_of.items() if kind == "hash_hop"]
         for stage, tables in STAGES.items():
-            others |= {name: sorted(self.stage(stage)["conditions"]) for name in tables if name not in OF_RUNS}
+            others |= {name: sorted(self.analysed(stage)) for name in tables if name not in OF_RUNS}
         others = {kind: names for kind, names in others.items() if names}
         settings = {key: self.section[key] for key in keys}
         found = {name: name for name in FOUND if name in OF_ALL or name in others}
@@ -102,9 +102,14 @@ class MemoryLayer(Family):
         of = self.condition(name)["pretrained"] or {}
         return [self.checkpoint(of["condition"], seed, of.get("step"))] if "condition" in of else []
 
+    def analysed(self, rule: str) -> list[str]:
+        """The conditions that a rule of ``STAGES`` is of."""
+        return self.section[SETTINGS[rule][0]]["conditions"]
+
     def stage(self, rule: str) -> dict:
         """The settings of a rule of ``STAGES``."""
-        return self.section[SECTIONS[rule]]
+        section, keys = SETTINGS[rule]
+        return {key: self.section[section][key] for key in keys}
 
     def shards(self, condition: str, seed: int | str) -> list[dict]:
         """The wildcards of the shares of a run's evaluation; none where one job makes it."""
@@ -173,19 +178,21 @@ class MemoryLayer(Family):
                 )
 
     def _check_stages(self) -> None:
-        for key in dict.fromkeys(SECTIONS.values()):
+        for key in dict.fromkeys(section for section, _ in SETTINGS.values()):
             names, where = self.section[key]["conditions"], f"{self.name}.{key}.conditions"
             self.check_conditions(names, f"{key}.conditions")
             for name in names if key != "attention" else ():
                 if self.condition(name)["arm"] != "memory":
                     raise ConfigurationError(f"{where}: {name}; allowed: conditions of the arm memory")
         self._check_sizes()
-        ablated = self.section["ablation"]["conditions"]
-        for name in self.section["intervention"]["conditions"]:
-            if name not in ablated:
-                raise ConfigurationError(
-                    f"{self.name}.intervention.conditions: {name}; allowed: those of ablation, {', '.join(ablated)}"
-                )
+        if "slot_mask" not in self.section["ablation"]["modes"]:
+            raise ConfigurationError(f"{self.name}.ablation.modes: slot_mask is missing, which the figure draws")
+        routing = self.section["routing"]
+        if 2 * routing["n_clusters"] > routing["n_slots"]:
+            raise ConfigurationError(
+                f"{self.name}.routing.n_clusters: {routing['n_clusters']}; allowed: at most half of n_slots, "
+                f"{routing['n_slots']}"
+            )
 
     def _check_sizes(self) -> None:
         """That no stage asks for more slots than a condition's memory has."""
@@ -293,12 +300,13 @@ class MemoryLayer(Family):
             self._figure("usage", ["usage"], with_slots),
             self._figure("value_norms", ["value_norms"], with_slots),
             self._figure("activations", ["activations"], with_slots[:1]),
-            self._stage_figure("ablation", "ablate_slots", ["ablation", "ablation_positions", "ablation_parts"]),
+            self._ablation_figure(),
             self._stage_figure("cuts", "ablate_slots", ["cuts"]),
             self._stage_figure("swap", "intervene", ["swap", "substitutes"]),
             self._stage_figure("predictions", "intervene", ["predictions", "control"]),
             self._stage_figure("routing", "route", ["routing", "consistency"]),
             self._stage_figure("key_statistics", "route", ["key_statistics", "clusters"]),
+            self._stage_figure("repeating_digits", "route", ["repeating_digits"]),
             self._attention_figure(),
         ]
 
@@ -310,11 +318,18 @@ class MemoryLayer(Family):
 
     def _stage_figure(self, name: str, stage: str, tables: list[str]) -> Figure:
         """A figure of the conditions that a rule of ``STAGES`` is of."""
-        return self._figure(name, tables, self.stage(stage)["conditions"])
+        return self._figure(name, tables, self.analysed(stage))
+
+    def _ablation_figure(self) -> Figure:
+        """Of all seeds, with the matrix of the first ones."""
+        names = self.analysed("ablate_slots")
+        of = self._stage_figure("ablation", "ablate_slots", ["ablation", "ablation_positions", "ablation_parts"])
+        impact = Files("impact", [{"condition": name, "seed": self.seeds(name)[0]} for name in names])
+        return Figure("ablation", lambda: of.inputs() | {"impact": impact}, of.settings)
 
     def _attention_figure(self) -> Figure:
         """Of the first condition's first seed."""
-        (first, *_), settings = self.stage("attend")["conditions"], {"example": 0}
+        (first, *_), settings = self.analysed("attend"), {"example": 0}
         run = [{"condition": first, "seed": self.seeds(first)[0]}]
         inputs = {kind: Files(kind, run) for kind in ("attention", "attention_examples")}
         return Figure("attention", lambda: inputs, lambda: settings)

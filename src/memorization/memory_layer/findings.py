@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from memorization.findings import Findings
-from memorization.memory_layer.slot_findings import slot_findings
+from memorization.memory_layer.slot_findings import TRAINED, add_means, slot_findings
 from memorization.statistics import spearman
 
-TRAINED = ("train", "new")  # splits that some training has; what is in any other one is never trained
 EXACT = "exact match at the end"
 SHARE = "share of items"
 
@@ -21,7 +21,7 @@ def findings_table(
     comparisons: Sequence[Mapping],
     frequency: Sequence[str],
     retention: Sequence[str],
-    **slots: pd.DataFrame,
+    **others: pd.DataFrame,
 ) -> pd.DataFrame:
     """All findings of the family.
 
@@ -29,7 +29,7 @@ def findings_table(
     ----------
     recall, value_norms, parameters, forgetting : rows of ``memory_layer_<table>``
     comparisons, frequency, retention : the configuration's
-    slots : of the tables of ``slot_findings`` those that there are
+    others : of ``hops`` and the tables of ``slot_findings`` those that there are
     """
     findings = Findings()
     levels(findings, recall, frequency)
@@ -42,7 +42,9 @@ def findings_table(
     for (name,), part in of_each(parameters, "condition"):
         for kind in ("total", "active"):
             findings.add(f"parameters, {kind}", name, part.set_index("seed")[kind], "parameters")
-    slot_findings(findings, slots)
+    if len(others.get("hops", ())):
+        chains(findings, others["hops"])
+    slot_findings(findings, others)
     return findings.table()
 
 
@@ -76,6 +78,15 @@ def above_chance(findings: Findings, recall: pd.DataFrame) -> None:
     for (name, split), part in of_each(never, "condition", "split"):
         more = by_seed(part, "exact") - by_seed(part, "exact_chance")
         findings.add(f"{EXACT}, {split}, less chance", name, more, SHARE)
+
+
+def chains(findings: Findings, table: pd.DataFrame) -> None:
+    """Which share of unseen chains of hashes is answered, and how much more than by guessing."""
+    by = ["difficulty", "hops", "asked"]
+    named = table.assign(difficulty=np.where(table["difficulty"] == "none", "as trained", table["difficulty"]))
+    named["more"] = named["accuracy"] - named["chance"]
+    add_means(findings, named, by, "accuracy", "chains answered, {}, {} hops, {}", "share of chains")
+    add_means(findings, named, by, "more", "chains answered, {}, {} hops, {}, less chance", "share of chains")
 
 
 def compared(findings: Findings, recall: pd.DataFrame, comparisons: Sequence[Mapping]) -> None:

@@ -27,6 +27,7 @@ INTERVENTIONS = {
     "inject": "activation of another",
 }
 CONTROL = "by construction"
+SHARES = ("partner_share", "neither_share", "own_share")
 BAR = 0.2  # inches
 PLACES = {"here": "-", "elsewhere": "--"}  # where the partner's content is counted
 
@@ -140,13 +141,13 @@ def _excess(ax: Axes, swap: pd.DataFrame, colour) -> None:
 
 def _bars(ax: Axes, shares: pd.DataFrame, order: Sequence[str], of_kind: Mapping) -> None:
     """Stacked means, the edges of each seed, and the chance level."""
-    means = shares.groupby("intervention")[["partner", "neither", "own", "chance"]].mean().reindex(order)
+    means = shares.groupby("intervention")[[*SHARES, "chance"]].mean().reindex(order)
     left = np.zeros(len(order))
     for kind, colour in of_kind.items():
-        ax.barh(range(len(order)), means[kind], left=left, height=0.8, color=colour, linewidth=0)
-        left = left + means[kind].to_numpy()
+        ax.barh(range(len(order)), means[f"{kind}_share"], left=left, height=0.8, color=colour, linewidth=0)
+        left = left + means[f"{kind}_share"].to_numpy()
     place = shares["intervention"].map(dict(zip(order, range(len(order)), strict=True)))
-    for edge in (shares["partner"], 1 - shares["own"]):
+    for edge in (shares["partner_share"], 1 - shares["own_share"]):
         ax.scatter(edge, place, s=9, facecolors="none", edgecolors="black", linewidths=0.6, zorder=3, clip_on=False)
     at = np.arange(len(order))
     ax.vlines(means["chance"], at - 0.4, at + 0.4, color="black", linestyles=":", linewidth=1.0, zorder=4)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from memorization.findings import Findings
+from memorization.memory_layer.ablation.tables import exposure_bins
 from memorization.memory_layer.intervention.shares import kind_shares, pooled_shares
 from memorization.statistics import spearman
 
+TRAINED = ("train", "new")  # splits that some training has; what is in any other one is never trained
 HEADS = "share of heads"
 SEED = ["condition", "seed"]
 
@@ -38,19 +39,11 @@ def add_means(findings: Findings, table: pd.DataFrame, by: list[str], value: str
         findings.add(finding.format(*of), condition, part.set_index("seed")[value], unit)
 
 
-def hops(findings: Findings, table: pd.DataFrame) -> None:
-    by = ["difficulty", "hops", "asked"]
-    named = table.assign(difficulty=np.where(table["difficulty"] == "none", "as trained", table["difficulty"]))
-    named["more"] = named["accuracy"] - named["chance"]
-    add_means(findings, named, by, "accuracy", "chains answered, {}, {} hops, {}", "share of chains")
-    add_means(findings, named, by, "more", "chains answered, {}, {} hops, {}, less chance", "share of chains")
-
-
 def ablation_shares(findings: Findings, table: pd.DataFrame) -> None:
     for value, what, unit in (
-        ("unused", "never retrieved, {}, layer {}", "share of slots"),
-        ("redundant", "redundant, {}, layer {}", "share of slots"),
-        ("deciding", "change a prediction, {}, layer {}", "share of slots"),
+        ("unused", "change nothing in any answer, {}, layer {}", "share of slots or half-keys"),
+        ("redundant", "change no prediction, {}, layer {}", "share of slots or half-keys"),
+        ("deciding", "lose an exact answer, {}, layer {}", "share of slots or half-keys"),
         ("fragile", "answers lost to some slot, {}, layer {}", "share of exact answers"),
         ("most_bits", "largest loss to a slot, {}, layer {}", "bits"),
     ):
@@ -58,7 +51,7 @@ def ablation_shares(findings: Findings, table: pd.DataFrame) -> None:
 
 
 def ablation_parts(findings: Findings, table: pd.DataFrame) -> None:
-    table = table[table["split"] == "train"]
+    table = table[table["split"].isin(TRAINED)]
     slots = table[table["part"].isin(["own_slots", "random_slots"])]
     heads, whole = table[table["part"] == "head"], table[~table.index.isin(slots.index) & (table["part"] != "head")]
     add_means(findings, whole, ["part", "layer"], "exact_after", "exact without {}, layer {}", "share of items")
@@ -71,11 +64,13 @@ def ablation_parts(findings: Findings, table: pd.DataFrame) -> None:
 
 
 def cuts(findings: Findings, table: pd.DataFrame) -> None:
+    """An answer that not even the most slots flip counts with these, so that means are at least so large."""
+    left = table.assign(left=(~table["flipped"].astype(bool)).astype(float))
+    add_means(findings, left, [], "left", "answers that no allowed cut flips", "share of answers")
     add_means(findings, table, [], "cut", "slots whose removal flips an answer", "slots")
-    bins = 2 ** np.floor(np.log2(table["exposures"].clip(lower=1))).astype(int)
     several = table.groupby("condition")["exposures"].transform(lambda each: each.max() > 2 * each.min())
     if several.any():
-        binned = table.assign(exposures=bins)[several]
+        binned = table.assign(exposures=exposure_bins(table["exposures"]))[several]
         add_means(findings, binned, ["exposures"], "cut", "slots whose removal flips an answer, {} exposures", "slots")
         for condition, part in table[several].groupby("condition", sort=False):
             rho = {seed: spearman(rows["exposures"], rows["cut"])[0] for seed, rows in part.groupby("seed")}
@@ -86,7 +81,7 @@ def swap(findings: Findings, table: pd.DataFrame) -> None:
     shares = pooled_shares(table, [*SEED, "kind"])
     shares["elsewhere_excess"] = shares["elsewhere_share"] - shares["elsewhere_chance"]
     for value, what in (
-        ("kept", "own answer kept when {} are swapped"),
+        ("kept_share", "own answer kept when {} are swapped"),
         ("excess", "partner's answer when {} are swapped, less chance"),
         ("elsewhere_excess", "partner's answer of other positions when {} are swapped, less chance"),
     ):
@@ -95,19 +90,20 @@ def swap(findings: Findings, table: pd.DataFrame) -> None:
 
 def predictions(findings: Findings, table: pd.DataFrame) -> None:
     shares = kind_shares(table, [*SEED, "intervention"])
-    shares["more"] = shares["partner"] - shares["chance"]
-    for value, what in (("own", "own answer after {}"), ("more", "partner's answer after {}, less chance")):
+    shares["more"] = shares["partner_share"] - shares["chance"]
+    for value, what in (("own_share", "own answer after {}"), ("more", "partner's answer after {}, less chance")):
         add_means(findings, shares, ["intervention"], value, what, "share of examples")
 
 
 def control(findings: Findings, table: pd.DataFrame) -> None:
-    for value, what in (("partner", "partner's answer"), ("own", "own answer")):
+    for value, what in (("partner_share", "partner's answer"), ("own_share", "own answer")):
         what = f"{what} after {{}} where one slot decides, {{}} keys"
         add_means(findings, table, ["intervention", "keys"], value, what, "share of examples")
 
 
 def swap_correlation(findings: Findings, table: pd.DataFrame) -> None:
-    add_means(findings, table, ["kind", "measure"], "rho", "Spearman, ablation against the swap of {}, {}", "ρ")
+    what = "Spearman, {} against the swap of {}, {}"
+    add_means(findings, table.dropna(subset="rho"), ["ablation", "kind", "measure"], "rho", what, "ρ")
 
 
 def routing_information(findings: Findings, table: pd.DataFrame) -> None:
@@ -126,7 +122,7 @@ def consistency(findings: Findings, table: pd.DataFrame) -> None:
 
 
 def clusters(findings: Findings, table: pd.DataFrame) -> None:
-    more = table.assign(more=table["silhouette"] - table["null_silhouette"])
+    more = table.assign(more=table["silhouette"] - table["null_silhouette"]).dropna(subset="more")
     add_means(findings, more, ["of"], "more", "silhouette of {}, less that of shuffled ones", "silhouette")
 
 
@@ -145,7 +141,6 @@ def attention(findings: Findings, table: pd.DataFrame) -> None:
 FINDERS = {
     find.__name__: find
     for find in (
-        hops,
         ablation_shares,
         ablation_parts,
         cuts,

@@ -6,7 +6,7 @@ from memorization.memory_layer.ablation_figures import ablation_figure
 from memorization.plotting import save
 
 with job(snakemake) as this:
-    tables = [read_tables(this.input[name]) for name in ("ablation", "ablation_positions", "ablation_parts")]
+    tables = [read_tables(this.input[name]) for name in ("ablation", "ablation_positions", "impact", "ablation_parts")]
     plotting = this.settings("plotting")
     figure = ablation_figure(*tables, this.settings("settings")["conditions"], plotting)
     save(figure, this.output, plotting, this.made_by)

@@ -3,20 +3,17 @@
 from memorization.files import read_arrays, read_table
 from memorization.job import job
 from memorization.memory_layer.attention import attend, write_documents
-from memorization.provenance import generator
 from memorization.training.checkpoints import read_tensors
 from memorization.training.devices import set_up
 
 with job(snakemake) as this:
     this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
-    condition = this.settings("condition")
     table, examples = attend(
-        condition,
+        this.settings("condition"),
         read_table(this.input.table),
         read_arrays(this.input.tokens),
         read_tensors(this.input.checkpoint),
         this.settings("attention"),
-        generator("memory_layer", condition["dataset"], this.seed, "attention"),
         this.wildcards.condition,
         this.seed,
         this.device,

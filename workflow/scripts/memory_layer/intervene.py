@@ -3,20 +3,17 @@
 from memorization.files import read_arrays, read_table
 from memorization.job import job
 from memorization.memory_layer.intervention.run import intervention_tables
-from memorization.memory_layer.intervention.substitutes import impact_of
 from memorization.training.checkpoints import read_tensors
 from memorization.training.devices import set_up
 
 with job(snakemake) as this:
     this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
-    settings = this.settings("intervention")
     tables = intervention_tables(
         this.settings("condition"),
         read_table(this.input.table),
         read_arrays(this.input.tokens),
         read_tensors(this.input.checkpoint),
-        impact_of(read_table(this.input.ablation), settings["ablation"]),
-        settings,
+        this.settings("intervention"),
         this.wildcards.condition,
         this.seed,
         this.device,

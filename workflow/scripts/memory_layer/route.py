@@ -3,20 +3,17 @@
 from memorization.files import read_arrays, read_table
 from memorization.job import job
 from memorization.memory_layer.routing.run import route_tables
-from memorization.provenance import generator
 from memorization.training.checkpoints import read_tensors
 from memorization.training.devices import set_up
 
 with job(snakemake) as this:
     this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
-    condition = this.settings("condition")
     tables = route_tables(
-        condition,
+        this.settings("condition"),
         read_table(this.input.table),
         read_arrays(this.input.tokens),
         read_tensors(this.input.checkpoint),
         this.settings("routing"),
-        generator("memory_layer", condition["dataset"], this.seed, "routing"),
         this.wildcards.condition,
         this.seed,
         this.device,

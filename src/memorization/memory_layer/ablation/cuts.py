@@ -30,17 +30,19 @@ def cuts(model: Decoder, facts: Facts, rows: np.ndarray, maximum: int) -> pd.Dat
 
     Returns
     -------
-    DataFrame: ``row``, ``cut`` (``maximum`` where that is not enough), ``flipped`` (whether it is).
+    DataFrame: ``row``, ``cut``, ``flipped`` (whether the answer is wrong then). Cuts are censored: where even
+    ``maximum`` slots are not enough, ``cut`` is ``maximum`` and ``flipped`` is False; the true one is larger, and so is
+    the mean of cuts, some of which are not flipped.
 
     Raises
     ------
     ValueError
-        If the last layer has no memory, or one of arm peer, or so many slots cannot be masked.
+        If the last layer has no memory, or one of arm peer, or with so many slots masked a head has too few left.
     """
     layer = len(model.layers) - 1
     memory = ablated(model, layer)
-    if not 1 <= maximum < memory.n_slots - memory.top_k:
-        raise ValueError(f"maximum: {maximum}; allowed with this memory: 1 to {memory.n_slots - memory.top_k - 1}")
+    if not 1 <= maximum <= memory.n_slots - memory.top_k:
+        raise ValueError(f"maximum: {maximum}; allowed with this memory: 1 to {memory.n_slots - memory.top_k}")
     parts = [pd.DataFrame({"row": np.zeros(0, np.int64), "cut": np.zeros(0, np.int64), "flipped": np.zeros(0, bool)})]
     for kept in keep(model, facts, rows, layer, ANSWERS):
         cut = _cuts(model, kept, Masked(memory), maximum)

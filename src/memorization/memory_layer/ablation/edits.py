@@ -18,10 +18,15 @@ class Edit:
     Parameters
     ----------
     memory : whose weights are read and left alone
+
+    Attributes
+    ----------
+    only : (some,) int64, the units that are ablated; by default all
     """
 
     def __init__(self, memory: Memory):
         self.memory, self.n_units = memory, memory.n_slots
+        self.only: Tensor | None = None
 
     def units(self, slots: Tensor) -> Tensor:
         """The units to which retrieved slots belong: (n, k) -> (n, some)."""
@@ -32,6 +37,8 @@ class Edit:
         units = self.units(kept.slots[..., : self.memory.top_k].flatten(1))
         places = torch.arange(len(units), device=units.device)[:, None]
         found = torch.cat([(places * self.n_units + units).flatten(), *self.attracted(kept)]).unique()
+        if self.only is not None:
+            found = found[torch.isin(found % self.n_units, self.only)]
         return found // self.n_units, found % self.n_units
 
     def attracted(self, kept: Kept) -> list[Tensor]:
@@ -172,14 +179,15 @@ def n_units(memory: Memory, mode: str) -> int:
     return 2 * memory.n_keys if mode.startswith("halfkey") else memory.n_slots
 
 
-def edit(memory: Memory, mode: str, rng: np.random.Generator) -> Edit:
+def edit(memory: Memory, mode: str, rng: np.random.Generator | None = None) -> Edit:
     """The edits of a mode.
 
     Parameters
     ----------
     mode : ``slot_mask`` (the slot scores -inf), ``value_zero``, ``value_random``; ``key_zero``, ``key_random``, of a
         memory with flat keys; ``halfkey_zero``, ``halfkey_random``, of one with product keys
-    rng : from which random vectors are drawn, one a slot, as they were when the memory was new
+    rng : from which the modes ``…_random`` draw a vector for each slot, or half-key, as they were when the memory was
+        new; the others need none
 
     Raises
     ------
@@ -196,7 +204,7 @@ def edit(memory: Memory, mode: str, rng: np.random.Generator) -> Edit:
     return (Keyed if kind == "key" else HalfKeyed)(memory, new_keys(memory, how, rng))
 
 
-def new_values(memory: Memory, how: str, rng: np.random.Generator) -> Tensor:
+def new_values(memory: Memory, how: str, rng: np.random.Generator | None = None) -> Tensor:
     """Values, ``zero``, or ``random`` as those of a new memory: normal with standard deviation d_model^-½."""
     values = memory.values.weight
     if how == "zero":
@@ -204,7 +212,7 @@ def new_values(memory: Memory, how: str, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(rng.standard_normal(values.shape, np.float32)).to(values) * values.shape[1] ** -0.5
 
 
-def new_keys(memory: Memory, how: str, rng: np.random.Generator) -> Tensor:
+def new_keys(memory: Memory, how: str, rng: np.random.Generator | None = None) -> Tensor:
     """Keys, ``zero``, or ``random`` as those of a new memory: uniform between ±key_dim^-½."""
     keys = memory.keys
     if how == "zero":

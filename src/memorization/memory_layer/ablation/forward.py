@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from memorization.memory_layer.model import memories
+from memorization.memory_layer.model import embedded, memories
 from memorization.memory_layer.training import ANSWERS, Facts
 from memorization.models.decoder import Decoder
 from memorization.models.memory_layer import PEER, Memory, ProductKeyMemory
 
+LN2 = np.log(2)
 Read = Callable[[int, Tensor, Tensor], Tensor]  # layer, normed input (…, d_model), text of each place -> what goes out
 
 
@@ -58,11 +59,7 @@ class Kept(NamedTuple):
 
 def before(model: Decoder, tokens: Tensor, layer: int) -> Tensor:
     """The residual stream before the feed-forward part of a layer: (texts, length) -> (texts, length, d_model)."""
-    x = model.token_embedding(tokens)
-    if model.positions == "learned":
-        x = x + model.position_embedding.weight[: tokens.shape[1]]
-    elif model.positions == "sinusoidal":
-        x = x + model.position_table[: tokens.shape[1]]
+    x = embedded(model, tokens)
     for each in model.layers[:layer]:
         x = each(x)
     of_layer = model.layers[layer]
@@ -97,7 +94,7 @@ def keep(model: Decoder, facts: Facts, rows: np.ndarray, layer: int, answers: in
     Raises
     ------
     ValueError
-        If the layer has no memory whose values are summed as they are.
+        As ``ablated``.
     """
     memory = ablated(model, layer)
     model.eval()
@@ -129,13 +126,40 @@ def keep(model: Decoder, facts: Facts, rows: np.ndarray, layer: int, answers: in
 
 
 def ablated(model: Decoder, layer: int) -> Memory:
-    """The memory of a layer, whose slots can be ablated."""
+    """The memory of a layer, whose slots can be ablated.
+
+    Raises
+    ------
+    ValueError
+        If the layer has none, or one of arm peer, which sums neurons, not values.
+    """
     found = memories(model)
     if layer not in found:
         raise ValueError(f"layer: {layer} has no memory; allowed: {', '.join(map(str, found)) or 'none'}")
     if isinstance(found[layer], PEER):
         raise ValueError(f"layer: {layer} is of arm peer, whose slots are not ablated; allowed: arm memory")
     return found[layer]
+
+
+def ablatable(model: Decoder) -> dict[int, Memory]:
+    """The memories of a model by their layer; as ``ablated``, it refuses arm peer."""
+    return {layer: ablated(model, layer) for layer in memories(model)}
+
+
+def answer_places(kept: Kept) -> Tensor:
+    """Of each token of the answers the place that predicts it, (m,) in the n places."""
+    length = kept.stream.shape[1]
+    return torch.searchsorted(kept.text * length + kept.column, kept.at * length + kept.columns - 1)
+
+
+def positions(kept: Kept) -> Tensor:
+    """Of each token of the answers its place in its answer, (m,), from 0."""
+    return torch.arange(len(kept.at), device=kept.at.device) - torch.searchsorted(kept.at, kept.at)
+
+
+def nll_bits(logits: Tensor, targets: Tensor) -> Tensor:
+    """What tokens cost: logits (m, vocabulary), targets (m,) -> (m,) bits."""
+    return -logits.float().log_softmax(dim=-1).gather(1, targets[:, None])[:, 0] / LN2
 
 
 def best(memory: Memory, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -12,13 +12,21 @@ from torch import Tensor
 from torch.func import functional_call
 
 from memorization.memory_layer.ablation.edits import new_keys, new_values
-from memorization.memory_layer.ablation.forward import Read, ablated, after, before, best, best_without, keep
-from memorization.memory_layer.model import memories
+from memorization.memory_layer.ablation.forward import (
+    Read,
+    ablatable,
+    ablated,
+    after,
+    before,
+    best,
+    best_without,
+    keep,
+    nll_bits,
+)
 from memorization.memory_layer.training import Facts
 from memorization.models.decoder import Decoder
-from memorization.models.memory_layer import PEER, Memory
+from memorization.models.memory_layer import Memory
 
-LN2 = np.log(2)
 ENTRIES = 2**22  # of a group's comparisons that are held at once
 KEYS = ["part", "layer", "number"]
 
@@ -33,7 +41,9 @@ def part_impact(
     what is read), ``values_random``, ``keys_zero`` (all slots score 0, and which ones are read is an accident),
     ``keys_random`` (values kept), ``own_slots`` (the ``number`` slots of largest summed weight of the answer itself are
     masked, the next best enter), ``random_slots`` (as many of those that other answers retrieve), ``head`` (the
-    ``number``-th of a layer's attention). New vectors are those of a new memory.
+    ``number``-th of a layer's attention). New vectors are those of a new memory. All of this is done in one layer:
+    where layers share a pool, the others go on reading its trained values, while the modes ``value_…`` of
+    ``slots.slot_impact`` reach every layer that reads a slot.
 
     Parameters
     ----------
@@ -42,26 +52,34 @@ def part_impact(
     groups : sizes of the groups of slots
     rng : of random vectors and slots
 
+    Raises
+    ------
+    ValueError
+        If a memory is of arm peer, or has too few slots for a head to retrieve once the largest group is masked.
+
     Returns
     -------
     DataFrame: ``part``, ``layer``, ``number`` (-1 for a part that has none), ``row``, ``exact_before``,
     ``exact_after``, ``nll_before_bits``, ``nll_after_bits``, of each answer.
     """
     model.eval()
-    base, tables = answered(model, facts, rows), []
-    for layer, memory in memories(model).items():
+    found, largest = ablatable(model), max(groups, default=0)
+    for memory in found.values():
+        if largest > memory.n_slots - memory.top_k:
+            raise ValueError(f"groups: {largest}; allowed with this memory: at most {memory.n_slots - memory.top_k}")
+    base, tables = answers_with(model, facts, rows), []
+    for layer, memory in found.items():
         for part, new in _replacements(memory, rng):
             read = partial(_read_with, model, layer, new)
-            tables.append(_compared(base, answered(model, facts, rows, read), part, layer))
-        if not isinstance(memory, PEER):
-            for part, sets in groups_of(model, facts, rows, layer, max(groups, default=0), rng).items():
-                for size in groups:
-                    now = without_slots(model, facts, rows, layer, sets[:, :size])
-                    tables.append(_compared(base, now, part, layer, size))
+            tables.append(_compared(base, answers_with(model, facts, rows, read), part, layer))
+        for part, sets in groups_of(model, facts, rows, layer, largest, rng).items():
+            for size in groups:
+                now = without_slots(model, facts, rows, layer, sets[:, :size])
+                tables.append(_compared(base, now, part, layer, size))
     for layer in range(len(model.layers)):
         for head in range(model.layers[layer].attention.n_heads):
             with without_head(model, layer, head):
-                tables.append(_compared(base, answered(model, facts, rows), "head", layer, head))
+                tables.append(_compared(base, answers_with(model, facts, rows), "head", layer, head))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -74,17 +92,17 @@ def means(parts: pd.DataFrame, split: np.ndarray) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame: ``part``, ``layer``, ``number``, ``split``, ``n``, ``exact_before``, ``exact_after``, ``lost`` (share of
-    answers that were exact and are not), ``nll_before_bits``, ``nll_after_bits``.
+    DataFrame: ``part``, ``layer``, ``number``, ``split``, ``n``, ``exact_before``, ``exact_after``, ``lost_share``
+    (of all answers, those that were exact and are not), ``nll_before_bits``, ``nll_after_bits``.
     """
     lost = parts["exact_before"] & ~parts["exact_after"]
-    of = parts.assign(split=split[parts["row"]], lost=lost).groupby([*KEYS, "split"], sort=False)
-    columns = ["exact_before", "exact_after", "lost", "nll_before_bits", "nll_after_bits"]
+    of = parts.assign(split=split[parts["row"]], lost_share=lost).groupby([*KEYS, "split"], sort=False)
+    columns = ["exact_before", "exact_after", "lost_share", "nll_before_bits", "nll_after_bits"]
     return pd.concat([of.size().rename("n"), of[columns].mean()], axis=1).reset_index()
 
 
 @torch.no_grad()
-def answered(model: Decoder, facts: Facts, rows: np.ndarray, read: Read | None = None) -> pd.DataFrame:
+def answers_with(model: Decoder, facts: Facts, rows: np.ndarray, read: Read | None = None) -> pd.DataFrame:
     """How some rows are answered: ``row``, ``exact``, ``nll_bits``; ``read`` as in ``forward.after``."""
     parts = [_answers(model, facts, part, read) for part in facts.batches(rows)]
     return pd.concat(parts, ignore_index=True)
@@ -92,8 +110,8 @@ def answered(model: Decoder, facts: Facts, rows: np.ndarray, read: Read | None =
 
 def _answers(model: Decoder, facts: Facts, part: np.ndarray, read: Read | None) -> pd.DataFrame:
     tokens, at, columns, _, targets = facts.batch(part)
-    log_p = after(model, before(model, tokens, 0), 0, at, columns, read).float().log_softmax(dim=-1)
-    wrong, bits = (log_p.argmax(dim=-1) != targets).float(), -log_p.gather(1, targets[:, None])[:, 0] / LN2
+    logits = after(model, before(model, tokens, 0), 0, at, columns, read)
+    wrong, bits = (logits.argmax(dim=-1) != targets).float(), nll_bits(logits, targets)
     sums = bits.new_zeros(2, len(part)).index_add(1, at, torch.stack([wrong, bits])).cpu().numpy()
     return pd.DataFrame({"row": part, "exact": sums[0] == 0, "nll_bits": sums[1]})
 

@@ -9,30 +9,21 @@ from torch import Tensor
 from memorization.memory_layer.ablation import tables
 from memorization.memory_layer.ablation.cuts import cuts
 from memorization.memory_layer.ablation.edits import VALUE_MODES, allowed_modes, n_units
-from memorization.memory_layer.ablation.parts import KEYS, means, part_impact
+from memorization.memory_layer.ablation.forward import ablatable
+from memorization.memory_layer.ablation.parts import means, part_impact
 from memorization.memory_layer.ablation.slots import slot_impact
-from memorization.memory_layer.model import build, memories, pools
-from memorization.memory_layer.training import Facts, followed_rows, passes_of
+from memorization.memory_layer.model import pools
+from memorization.memory_layer.training import Facts, followed_rows, passes_of, restored
+from memorization.memory_layer.typed_tables import typed
 from memorization.models.decoder import Decoder
-from memorization.models.memory_layer import PEER, Memory
 from memorization.provenance import generator
 
-TEXT = dict.fromkeys(("condition", "mode", "split", "item", "part"), str)
-WHOLE = dict.fromkeys(("seed", "layer", "half", "slot", "position", "n", "lost", "gained", "n_changed"), np.int64)
-WHOLE |= dict.fromkeys(("number", "exposures", "cut", "n_slots", "n_answers"), np.int64)
-TRUTHS = dict.fromkeys(("exact_before", "exact_after", "changed", "flipped"), bool)
-OF = ("condition", "seed", "mode", "layer")
-COLUMNS = {
-    "impact": ("half", "slot", "split", "item", "nll_change_bits", "exact_before", "exact_after", "changed"),
-    "ablation": ("half", "slot", "n", "lost", "gained", "n_changed", "nll_change_bits", "most_bits"),
-    "ablation_positions": ("half", "slot", "position", "n", "lost", "gained", "nll_change_bits"),
-    "ablation_shares": (
-        "n_slots", "unused", "redundant", "deciding", "n_answers", "exact_share", "fragile", "lost_share", "most_bits",
-    ),
-}  # fmt: skip
-CUTS = ("condition", "seed", "split", "item", "exposures", "cut", "flipped")
-ANSWERS = ("split", "item", "exact_before", "exact_after", "nll_before_bits", "nll_after_bits")
-MEANS = ("split", "n", "exact_before", "exact_after", "lost", "nll_before_bits", "nll_after_bits")
+TYPES = {
+    "impact": tables.IMPACT,
+    "ablation": tables.ABLATION,
+    "ablation_positions": tables.POSITIONS,
+    "ablation_shares": tables.SHARES,
+}
 
 
 def slot_tables(
@@ -45,7 +36,7 @@ def slot_tables(
     seed: int,
     device: str,
 ) -> dict[str, pd.DataFrame]:
-    """What the answers of trained facts lose with each slot; empty tables for a model without a memory, or of peers.
+    """What the answers of trained facts lose with each slot.
 
     Parameters
     ----------
@@ -60,26 +51,31 @@ def slot_tables(
 
     Returns
     -------
-    ``impact`` (``tables.by_answer``), ``ablation`` (``by_slot``), ``ablation_positions`` (``by_position``),
-    ``ablation_shares`` (``shares``), of every mode and layer; ``cuts``, with the exposures of each fact
+    ``impact`` (``slots.slot_impact``), ``ablation`` (``tables.by_slot``), ``ablation_positions`` (``by_position``),
+    ``ablation_shares`` (``shares``), of every mode and layer; ``cuts``, with the exposures of each fact, of a memory in
+    the last layer
+
+    Raises
+    ------
+    ValueError
+        If the condition is of arm peer.
     """
     facts, run = Facts(arrays, device), {"condition": name, "seed": seed}
-    model = model_of(condition, facts, state, device)
-    rows, items = trained_rows(condition, facts, settings["n_items"]), data["item"].to_numpy()
-    parts = {table: [_empty((*OF, *columns))] for table, columns in COLUMNS.items()}
+    model, items = restored(condition, facts, state), data["item"].to_numpy()
+    rows = trained_rows(condition, facts, settings["n_items"])
+    parts: dict[str, list[pd.DataFrame]] = {table: [] for table in TYPES}
     for layer, memory in ablatable(model).items():
         for mode in modes_of(model, layer, settings["modes"]):
-            rng = generator("memory_layer", seed, "ablation", mode, layer)
+            rng = generator("memory_layer", condition["dataset"], seed, "ablation", mode, layer)
             impact, base = slot_impact(model, facts, rows, layer, mode, rng)
-            of, answers = run | {"mode": mode, "layer": layer}, tables.by_answer(impact, base)
+            answers = tables.by_answer(impact)
             slots = tables.by_slot(answers)
-            found = {"impact": _with_items(answers, facts, items), "ablation": slots}
-            found |= {"ablation_positions": tables.by_position(impact)}
-            found |= {"ablation_shares": pd.DataFrame([tables.shares(slots, answers, n_units(memory, mode), base)])}
-            for table, part in found.items():
-                parts[table].append(part.assign(**of)[[*OF, *COLUMNS[table]]])
-    whole = {table: pd.concat(some[1:] or some, ignore_index=True) for table, some in parts.items()}
-    return whole | {"cuts": _cuts(condition, model, facts, items, settings, run)}
+            shares = tables.shares(slots, answers, n_units(memory, mode), base)
+            found = _with_items(impact, facts, items), slots, tables.by_position(impact), pd.DataFrame([shares])
+            for table, part in zip(TYPES, found, strict=True):
+                parts[table].append(part.assign(mode=mode, layer=layer))
+    whole = {table: typed(parts[table], types, run) for table, types in TYPES.items()}
+    return whole | {"cuts": typed(_cuts(condition, model, facts, items, settings, seed), tables.CUTS, run)}
 
 
 def part_tables(
@@ -101,62 +97,44 @@ def part_tables(
     Returns
     -------
     ``part_answers``, of each fact (``parts.part_impact``), and ``ablation_parts``, their means (``parts.means``)
+
+    Raises
+    ------
+    ValueError
+        As ``parts.part_impact``.
     """
     facts, run = Facts(arrays, device), {"condition": name, "seed": seed}
-    model, rows = model_of(condition, facts, state, device), trained_rows(condition, facts, settings["n_items"])
-    rng = generator("memory_layer", seed, "ablation", "parts")
-    parts = part_impact(model, facts, rows, settings["groups"], rng)
-    answers = _with_items(parts, facts, data["item"].to_numpy()).assign(**run)
-    of = ["condition", "seed", *KEYS]
+    rng = generator("memory_layer", condition["dataset"], seed, "ablation", "parts")
+    rows = trained_rows(condition, facts, settings["n_items"])
+    parts = part_impact(restored(condition, facts, state), facts, rows, settings["groups"], rng)
     return {
-        "part_answers": answers[[*of, *ANSWERS]],
-        "ablation_parts": means(parts, facts.split).assign(**run)[[*of, *MEANS]],
+        "part_answers": typed([_with_items(parts, facts, data["item"].to_numpy())], tables.PART_ANSWERS, run),
+        "ablation_parts": typed([means(parts, facts.split)], tables.PARTS, run),
     }
 
 
-def model_of(condition: Mapping, facts: Facts, state: Mapping[str, Tensor], device: str) -> Decoder:
-    """The model of a run, with its tensors."""
-    model = build(condition, facts.vocabulary, facts.length).to(device)
-    model.load_state_dict(state)
-    return model.eval()
-
-
 def trained_rows(condition: Mapping, facts: Facts, n_items: int) -> np.ndarray:
-    """The first rows of each group of each split that is trained, ascending."""
-    rows = followed_rows(facts, n_items)
-    return rows[np.isin(facts.split[rows], condition["train_on"]) & (facts.copies[rows] > 0)]
-
-
-def ablatable(model: Decoder) -> dict[int, Memory]:
-    """The memories by layer whose slots can be ablated."""
-    return {layer: memory for layer, memory in memories(model).items() if not isinstance(memory, PEER)}
+    """Of the first rows of each group of each split those that the condition trains on, ascending."""
+    return np.intersect1d(followed_rows(facts, n_items), facts.trained(condition))
 
 
 def modes_of(model: Decoder, layer: int, wanted: list[str]) -> list[str]:
     """Those of the wanted modes that a layer's memory has: those of values in the first layer that reads them."""
-    allowed = [mode for mode in allowed_modes(memories(model)[layer]) if mode in wanted]
+    allowed = [mode for mode in allowed_modes(ablatable(model)[layer]) if mode in wanted]
     return [mode for mode in allowed if mode not in VALUE_MODES or layer in pools(model)]
 
 
 def _cuts(
-    condition: Mapping, model: Decoder, facts: Facts, items: np.ndarray, settings: Mapping, run: Mapping
-) -> pd.DataFrame:
-    """``cuts`` of a memory in the last layer, with exposures."""
-    layer = len(model.layers) - 1
-    if layer not in ablatable(model):
-        return _empty(CUTS)
-    rows = trained_rows(condition, facts, settings["n_cuts"])
-    found = cuts(model, facts, rows, settings["max_cut"])
-    exposures, _ = passes_of(condition, facts, run["seed"]).exposures(condition["steps"])
-    found = _with_items(found.assign(exposures=exposures[found["row"]]), facts, items)
-    return found.assign(**run)[list(CUTS)]
+    condition: Mapping, model: Decoder, facts: Facts, items: np.ndarray, settings: Mapping, seed: int
+) -> list[pd.DataFrame]:
+    """``cuts``, with exposures; none without a memory in the last layer."""
+    if len(model.layers) - 1 not in ablatable(model):
+        return []
+    found = cuts(model, facts, trained_rows(condition, facts, settings["n_cuts"]), settings["max_cut"])
+    exposures, _ = passes_of(condition, facts, seed).exposures(condition["steps"])
+    return [_with_items(found.assign(exposures=exposures[found["row"]]), facts, items)]
 
 
 def _with_items(table: pd.DataFrame, facts: Facts, items: np.ndarray) -> pd.DataFrame:
     """A table of rows of the data set, with their splits and items."""
     return table.assign(split=facts.split[table["row"]], item=items[table["row"]])
-
-
-def _empty(columns: tuple[str, ...]) -> pd.DataFrame:
-    types = TEXT | WHOLE | TRUTHS
-    return pd.DataFrame({name: pd.Series(dtype=types.get(name, float)) for name in columns})

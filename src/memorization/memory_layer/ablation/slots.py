@@ -1,28 +1,34 @@
 """The ablation of every slot by itself, exactly: only what a slot changes is computed again, many pairs at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from memorization.memory_layer.ablation.edits import VALUE_MODES, Edit, edit
-from memorization.memory_layer.ablation.forward import Kept, ablated, after, keep, output
+from memorization.memory_layer.ablation.edits import VALUE_MODES, Edit, HalfKeyed, edit
+from memorization.memory_layer.ablation.forward import Kept, ablated, after, keep, nll_bits, output, positions
 from memorization.memory_layer.model import memories
 from memorization.memory_layer.training import Facts
 from memorization.models.decoder import Decoder
 
 PAIRS = 2**14  # of a place and a unit that are computed at once
 PLACES = 2**15  # of the texts that are run again at once, when a memory stands in an earlier layer
-LN2 = np.log(2)
+KEYS = ["half", "slot", "row", "position"]
 COLUMNS = {"row": np.int64, "position": np.int64, "half": np.int64, "slot": np.int64, "nll_change_bits": np.float32}
-COLUMNS |= dict.fromkeys(("right_before", "right_after", "changed"), bool)
+COLUMNS |= dict.fromkeys(("right_before", "right_after", "changed"), bool) | {"n_wrong": np.int64}
 
 
 @torch.no_grad()
 def slot_impact(
-    model: Decoder, facts: Facts, rows: np.ndarray, layer: int, mode: str, rng: np.random.Generator
+    model: Decoder,
+    facts: Facts,
+    rows: np.ndarray,
+    layer: int,
+    mode: str,
+    rng: np.random.Generator | None = None,
+    units: Sequence[int] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the answers of some rows lose with each slot, or half-key, of a memory; the model's weights are left alone.
 
@@ -34,31 +40,36 @@ def slot_impact(
     rows : of the data set
     layer : of the memory; in a value mode the slots are those of its pool, in all layers that read it
     mode : as in ``edits.edit``
-    rng : of random vectors
+    rng : of random vectors, in the modes that draw some
+    units : slots, or half-keys as half · n_keys + index, that are ablated; by default all
 
     Returns
     -------
     impact : of each token of an answer and each slot that may change it: ``row``, ``position`` in the answer, ``half``
         (of a half-key, else -1), ``slot`` (its index), ``nll_change_bits`` (after less before), ``right_before``,
-        ``right_after``, ``changed`` (whether another token is the likeliest)
-    base : of each row: ``row``, ``wrong`` tokens and ``nll_bits`` of its answer before, in the order of ``rows``
+        ``right_after``, ``changed`` (whether another token is the likeliest), ``n_wrong`` (tokens of the whole answer
+        that are wrong before); ordered by unit, row and position
+    base : of each row: ``row``, ``n_wrong`` and ``nll_bits`` of its answer before, in the order of ``rows``
 
     Raises
     ------
     ValueError
         If the layer has no memory, or one of arm peer, or the mode is not one of its.
     """
-    read = [layer]
-    changes = edit(ablated(model, layer), mode, rng)
+    read, values = [layer], ablated(model, layer).values
     if mode in VALUE_MODES:
-        read = [n for n, memory in memories(model).items() if memory.values is changes.memory.values]
+        read = [n for n, memory in memories(model).items() if memory.values is values]
+    changes = edit(ablated(model, read[0]), mode, rng)
+    if units is not None:
+        changes.only = torch.as_tensor(np.asarray(units, np.int64), device=facts.device)
     parts, base = [], []
     by_layer = [keep(model, facts, rows, n) for n in read]
     for kept in zip(*by_layer, strict=True):
         base.append(_base(kept[0]))
         parts += [_columns(kept[0], changes, *found) for found in _losses(model, kept, changes)]
     impact = {name: np.concatenate([part[name] for part in parts] or [[]]).astype(t) for name, t in COLUMNS.items()}
-    return pd.DataFrame(impact), pd.concat(base, ignore_index=True) if base else _no_base()
+    ordered = pd.DataFrame(impact).sort_values(KEYS, ignore_index=True)
+    return ordered, pd.concat(base, ignore_index=True) if base else _no_base()
 
 
 def _losses(model: Decoder, kept: tuple[Kept, ...], changes: Edit) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -140,36 +151,32 @@ def _on(
 def _columns(kept: Kept, changes: Edit, answer: Tensor, unit: Tensor, logits: Tensor) -> dict[str, np.ndarray]:
     """Columns of ``impact`` for some pairs."""
     targets, given = kept.targets[answer], kept.logits.argmax(dim=-1)
-    before = _nll(kept.logits, kept.targets)
-    now = logits.argmax(dim=-1)
-    position = torch.arange(len(kept.at), device=kept.at.device) - torch.searchsorted(kept.at, kept.at)
-    halves = changes.n_units != changes.memory.n_slots
-    n_keys = changes.n_units // 2
+    before, now = nll_bits(kept.logits, kept.targets), logits.argmax(dim=-1)
+    halves, n_keys = isinstance(changes, HalfKeyed), changes.n_units // 2
     columns = {
         "row": torch.as_tensor(kept.rows)[kept.at[answer].cpu()],
-        "position": position[answer],
+        "position": positions(kept)[answer],
         "half": unit // n_keys if halves else torch.full_like(unit, -1),
         "slot": unit % n_keys if halves else unit,
-        "nll_change_bits": (_nll(logits, targets) - before[answer]) / LN2,
+        "nll_change_bits": nll_bits(logits, targets) - before[answer],
         "right_before": given[answer] == targets,
         "right_after": now == targets,
         "changed": now != given[answer],
+        "n_wrong": _by_text(kept, (given != kept.targets).float())[kept.at[answer]],
     }
     return {name: np.asarray(values.cpu()) for name, values in columns.items()}
 
 
-def _nll(logits: Tensor, targets: Tensor) -> Tensor:
-    """Of each token, nats."""
-    return -logits.float().log_softmax(dim=-1).gather(1, targets[:, None])[:, 0]
+def _by_text(kept: Kept, values: Tensor) -> Tensor:
+    """Sums of values of the answers' tokens, (m,) -> (texts,)."""
+    return values.new_zeros(len(kept.rows)).index_add(0, kept.at, values)
 
 
 def _base(kept: Kept) -> pd.DataFrame:
-    wrong = (kept.logits.argmax(dim=-1) != kept.targets).float()
-    sums = kept.residual.new_zeros(2, len(kept.rows))
-    sums.index_add_(1, kept.at, torch.stack([wrong, _nll(kept.logits, kept.targets) / LN2]))
-    wrong, nll = sums.cpu().numpy()
-    return pd.DataFrame({"row": kept.rows, "wrong": wrong.astype(np.int64), "nll_bits": nll})
+    wrong = _by_text(kept, (kept.logits.argmax(dim=-1) != kept.targets).float()).cpu().numpy()
+    bits = _by_text(kept, nll_bits(kept.logits, kept.targets)).cpu().numpy()
+    return pd.DataFrame({"row": kept.rows, "n_wrong": wrong.astype(np.int64), "nll_bits": bits})
 
 
 def _no_base() -> pd.DataFrame:
-    return pd.DataFrame({"row": np.zeros(0, np.int64), "wrong": np.zeros(0, np.int64), "nll_bits": np.zeros(0)})
+    return pd.DataFrame({"row": np.zeros(0, np.int64), "n_wrong": np.zeros(0, np.int64), "nll_bits": np.zeros(0)})

@@ -1,6 +1,7 @@
 """Changes of a memory that last for a ``with`` block, and that give every bit back after it, an error included.
 
-What a slot holds is its value; in ``PEER`` it is the neuron, both its vectors. Keys are those of all heads.
+What a slot holds is its value. Keys are those of all heads. Memories are of arm memory: ``ablation.forward.ablated``
+refuses others.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,24 +10,19 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from memorization.models.memory_layer import PEER, FlatKeyMemory, Memory
+from memorization.models.memory_layer import FlatKeyMemory, Memory
 
 SWAPS = ("values", "keys", "half_keys")
 
 
-def pools_of(memory: Memory) -> list[nn.Embedding]:
-    """What holds a slot's vectors: the values, and in ``PEER`` the down-vectors."""
-    return [memory.values, memory.down] if isinstance(memory, PEER) else [memory.values]
-
-
 def content(memory: Memory, slot: int) -> Tensor:
-    """A copy of what a slot holds, (vectors of a slot, d_model)."""
-    return torch.stack([pool.weight[slot] for pool in pools_of(memory)]).detach().clone()
+    """A copy of what a slot holds, (d_model,)."""
+    return memory.values.weight[slot].detach().clone()
 
 
 def mean_content(memory: Memory) -> Tensor:
-    """The mean over all slots, as ``content``."""
-    return torch.stack([pool.weight.mean(dim=0) for pool in pools_of(memory)]).detach()
+    """The mean over all slots, (d_model,)."""
+    return memory.values.weight.mean(dim=0).detach()
 
 
 def exchange(ids: Tensor, i: int, j: int) -> Tensor:
@@ -72,9 +68,7 @@ def swapped(memory: Memory, kind: str, i: int, j: int) -> Iterator[None]:
 @contextmanager
 def swapped_values(memory: Memory, i: int, j: int) -> Iterator[None]:
     """Swap what two slots hold, in every layer that shares the pool."""
-    with ExitStack() as stack:
-        for pool in pools_of(memory):
-            stack.enter_context(_written(pool.weight, [i, j], pool.weight[[j, i]]))
+    with _written(memory.values.weight, [i, j], memory.values.weight[[j, i]]):
         yield
 
 
@@ -115,10 +109,8 @@ def swapped_half_keys(memory: Memory, half: int, i: int, j: int) -> Iterator[Non
 
 @contextmanager
 def replaced(memory: Memory, slot: int, new: Tensor) -> Iterator[None]:
-    """Let a slot hold something else, (vectors of a slot, d_model), in every layer that shares the pool."""
-    with ExitStack() as stack:
-        for pool, vector in zip(pools_of(memory), new, strict=True):
-            stack.enter_context(_written(pool.weight, [slot], vector[None]))
+    """Let a slot hold something else, (d_model,), in every layer that shares the pool."""
+    with _written(memory.values.weight, [slot], new[None]):
         yield
 
 

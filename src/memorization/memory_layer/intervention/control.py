@@ -1,17 +1,16 @@
 """A memory in which one slot decides each answer, by construction: what interventions do where nothing is redundant."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from memorization.memory_layer.intervention.kept import keep
+from memorization.memory_layer.intervention.answered import answered
 from memorization.memory_layer.intervention.predictions import predictions_table
 from memorization.memory_layer.intervention.shares import kind_shares, pooled_shares
 from memorization.memory_layer.intervention.swaps import swap_table
 from memorization.memory_layer.training import Facts
+from memorization.memory_layer.typed_tables import typed
 from memorization.models.decoder import Decoder
 from memorization.models.memory_layer import FlatKeyMemory, Memory, ProductKeyMemory
 
@@ -19,6 +18,10 @@ N_KEYS = 6  # of each half
 QUESTIONS = 12  # tokens, each with a slot and an answer of its own
 FACTS, LENGTH = 60, 2  # questions of a fact, each followed by its answer
 SCORE = 100.0  # of the right key of a half over the others: e^-SCORE is 0 in float32
+CONTROL = {
+    "keys": str, "intervention": str, "n": int, "partner_share": float, "own_share": float, "neither_share": float,
+    "chance": float,
+}  # fmt: skip
 ANSWER, QUESTION = 8.0, 1.0  # size of an answer's logit in a value, and of the token in the residual stream
 
 
@@ -50,26 +53,23 @@ def control(keys: str, rng: np.random.Generator) -> tuple[Decoder, Facts]:
     return model.eval(), _facts(answers, vocabulary, rng)
 
 
-def control_table(n_slots: int, n_examples: int, rng: np.random.Generator, run: Mapping) -> pd.DataFrame:
-    """``control``: by ``keys`` and ``intervention`` the shares ``partner``, ``own``, ``neither`` of ``n`` predictions.
+def control_table(n_slots: int, n_examples: int, rng: np.random.Generator) -> pd.DataFrame:
+    """``control``: by ``keys`` and ``intervention`` the shares of ``n`` predictions by whose answer they are.
 
+    Nothing of a condition's model or data comes in: with one random stream it is the same beside every condition.
     ``swap_values``, ``swap_keys``, ``swap_half_keys``, ``replace_other`` and ``inject`` are to give the partner's
     answer always, the others never, and none the own one. ``matrix_…`` are the shares of the swap matrix.
     """
     parts = []
     for keys in ("product", "flat"):
         model, facts = control(keys, rng)
-        kept = keep(model, facts, np.arange(FACTS), 0)
+        kept = answered(model, facts, np.arange(FACTS), 0)
         items = np.arange(FACTS).astype(str)
-        of_examples = kind_shares(predictions_table(model, facts, kept, items, n_examples, rng, run), ["intervention"])
-        matrix = pooled_shares(swap_table(model, facts, kept, n_slots, run), ["kind"])
-        matrix = matrix.rename(columns=lambda name: name.removesuffix("_share")).rename(
-            columns={"kind": "intervention"}
-        )
-        matrix["intervention"] = "matrix_" + matrix["intervention"]
-        parts.append(pd.concat([of_examples, matrix[list(of_examples)]]).assign(keys=keys, **run))
-    table = pd.concat(parts, ignore_index=True)
-    return table[[*run, "keys", "intervention", "n", "partner", "own", "neither", "chance"]]
+        of_examples = kind_shares(predictions_table(model, facts, kept, items, n_examples, rng), ["intervention"])
+        matrix = pooled_shares(swap_table(model, facts, kept, n_slots), ["kind"])
+        matrix = matrix.assign(intervention="matrix_" + matrix["kind"])
+        parts += [table.assign(keys=keys)[list(CONTROL)] for table in (of_examples, matrix)]
+    return typed(parts, CONTROL)
 
 
 @torch.no_grad()

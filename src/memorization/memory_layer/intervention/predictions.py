@@ -1,6 +1,5 @@
 """Predictions before and after each intervention, example by example."""
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -9,24 +8,25 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from memorization.memory_layer.intervention.answered import Answered, largest
 from memorization.memory_layer.intervention.changes import content, injected, mean_content, replaced, swapped
-from memorization.memory_layer.intervention.kept import Kept, largest
 from memorization.memory_layer.model import answer_logits, memories
 from memorization.memory_layer.training import Facts
+from memorization.memory_layer.typed_tables import typed
 from memorization.models.decoder import Decoder
 from memorization.models.memory_layer import FlatKeyMemory, Memory
 
 LN2 = np.log(2)
-TEXTS = ("target", "before", "after", "partner")
+TEXTS = ("target", "before", "after", "partner_answer")
 PREDICTIONS = {
-    "condition": str, "seed": int, "intervention": str, "layer": int, "split": str, "item": str, "position": int,
-    "slot": int, "partner_slot": int, "target": str, "before": str, "after": str, "partner": str, "kind": str,
-    "chance": float, "nll_before_bits": float, "nll_after_bits": float,
+    "intervention": str, "layer": int, "split": str, "item": str, "position": int,
+    "slot": int, "partner_slot": int, "target": str, "before": str, "after": str, "partner_answer": str,
+    "kind": str, "chance": float, "nll_before_bits": float, "nll_after_bits": float,
 }  # fmt: skip
 
 
 class Case(NamedTuple):
-    """An example and its partner: tokens, as indices in ``Kept``, and the slots of their largest weights."""
+    """An example and its partner: tokens, as indices in ``Answered``, and the slots of their largest weights."""
 
     token: int
     partner: int
@@ -34,7 +34,7 @@ class Case(NamedTuple):
     partner_slot: int
 
 
-def cases_of(kept: Kept, n_examples: int, rng: np.random.Generator) -> list[Case]:
+def cases_of(kept: Answered, n_examples: int, rng: np.random.Generator) -> list[Case]:
     """Some tokens, each with a partner from ``partners``, all drawn without regard to how they are answered.
 
     A token without a possible partner is left out.
@@ -50,14 +50,14 @@ def cases_of(kept: Kept, n_examples: int, rng: np.random.Generator) -> list[Case
     return found
 
 
-def partners(kept: Kept, slots: np.ndarray, token: int) -> np.ndarray:
+def partners(kept: Answered, slots: np.ndarray, token: int) -> np.ndarray:
     """Tokens at the same position of the answer, of another slot, whose answer is neither given nor right here."""
     other_answer = (kept.target != kept.target[token]) & (kept.target != kept.given[token])
     return np.flatnonzero(other_answer & (kept.position == kept.position[token]) & (slots != slots[token]))
 
 
 def interventions(
-    memory: Memory, kept: Kept, case: Case, at: tuple, noise: Tensor, mean: Tensor
+    memory: Memory, kept: Answered, case: Case, at: tuple, noise: Tensor, mean: Tensor
 ) -> dict[str, AbstractContextManager]:
     """The changes that an example is answered under.
 
@@ -85,11 +85,10 @@ def interventions(
 def predictions_table(
     model: Decoder,
     facts: Facts,
-    kept: Kept,
+    kept: Answered,
     items: np.ndarray,
     n_examples: int,
     rng: np.random.Generator,
-    run: Mapping,
 ) -> pd.DataFrame:
     """``predictions``: of some tokens of answers what is answered before and under each of ``interventions``.
 
@@ -107,7 +106,7 @@ def predictions_table(
     slots, mean = largest(kept), mean_content(memory)
     for case in cases_of(kept, n_examples, rng):
         row, position, before = kept.row[case.token], kept.position[case.token], kept.given[case.token]
-        noise = torch.from_numpy(rng.standard_normal(tuple(mean.shape))).to(mean) * mean.shape[1] ** -0.5
+        noise = torch.from_numpy(rng.standard_normal(tuple(mean.shape))).to(mean) * mean.shape[0] ** -0.5
         tokens, _, columns, lengths, targets = facts.batch([int(row)])
         inputs = tokens, torch.zeros_like(columns), columns, lengths
         is_last = kept.layer == len(model.layers) - 1
@@ -115,19 +114,18 @@ def predictions_table(
         answers = kept.target[partners(kept, slots, case.token)]
         about = {"layer": kept.layer, "split": facts.split[row], "item": items[row], "position": position}
         about |= {"slot": case.slot, "partner_slot": case.partner_slot, "target": targets[position].item()}
-        about |= {"before": before, "partner": kept.target[case.partner]}
+        about |= {"before": before, "partner_answer": kept.target[case.partner]}
         nll_before, _ = _answer(model, inputs, int(position), int(targets[position]))
         for name, change in interventions(memory, kept, case, at, noise, mean).items():
             with change:
                 nll_after, after = _answer(model, inputs, int(position), int(targets[position]))
-            kind = "partner" if after == about["partner"] else "own" if after == before else "neither"
+            kind = "partner" if after == about["partner_answer"] else "own" if after == before else "neither"
             outcome = {"after": after, "kind": kind, "chance": (answers == after).mean()}
             bits = {"nll_before_bits": nll_before, "nll_after_bits": nll_after}
-            rows.append({**run, "intervention": name, **about, **outcome, **bits})
+            rows.append({"intervention": name, **about, **outcome, **bits})
     table = pd.DataFrame(rows, columns=list(PREDICTIONS))
-    return table.assign(**{name: facts.arrays["pieces"][table[name].to_numpy(int)] for name in TEXTS}).astype(
-        PREDICTIONS
-    )
+    texts = {name: facts.arrays["pieces"][table[name].to_numpy(int)] for name in TEXTS}
+    return typed([table.assign(**texts)], PREDICTIONS)
 
 
 def _answer(model: Decoder, inputs: tuple, position: int, target: int) -> tuple[float, int]:

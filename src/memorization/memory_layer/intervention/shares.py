@@ -1,25 +1,21 @@
 """Whose answer comes after an intervention: shares of examples, and those that chance would give."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 NONE = -1  # a slot without an example
 KINDS = ("partner", "own", "neither")  # whose answer it is
+ABLATIONS = ("value_zero", "slot_mask")  # that swaps are compared with
+ABLATED = {"layer": int, "slot": int, "ablation": str, "kept_share": float, "nll_change_bits": float}
 SWAP = {
-    "condition": str, "seed": int, "kind": str, "layer": int, "slot": int, "partner": int, "position": int,
-    "n_examples": int, "kept": float, "nll_change_bits": float,
+    "kind": str, "layer": int, "slot": int, "partner_slot": int, "position": int,
+    "n_examples": int, "kept_share": float, "nll_change_bits": float,
     "n": int, "partner_share": float, "own_share": float, "neither_share": float, "chance": float, "excess": float,
     "n_elsewhere": int, "elsewhere_share": float, "elsewhere_chance": float,
 }  # fmt: skip
-PAIR = ["slot", "partner", "position"]
-
-
-def together(parts: Sequence[pd.DataFrame], types: Mapping[str, type]) -> pd.DataFrame:
-    """Tables one below the other, with these columns of these types, also where there are none."""
-    table = pd.concat(parts, ignore_index=True) if len(parts) else pd.DataFrame(columns=list(types))
-    return table[list(types)].astype(types)
+PAIR = ["slot", "partner_slot", "position"]
 
 
 def contents_of(slot: np.ndarray, position: np.ndarray, target: np.ndarray, n_slots: int, n_positions: int):
@@ -32,7 +28,7 @@ def contents_of(slot: np.ndarray, position: np.ndarray, target: np.ndarray, n_sl
     Returns
     -------
     here, elsewhere : (n_slots, n_positions), the token that comes most often at this position, and at all others
-    together; of equals the smallest; ``NONE`` without an example. ``elsewhere`` is ``NONE`` where it is ``here``'s.
+    together; ties go to the smallest; ``NONE`` without an example. ``elsewhere`` is ``NONE`` where it is ``here``'s.
     """
     counts = np.zeros((n_slots, n_positions, int(target.max(initial=0)) + 1), np.int64)
     np.add.at(counts, (slot, position, target), 1)
@@ -41,7 +37,7 @@ def contents_of(slot: np.ndarray, position: np.ndarray, target: np.ndarray, n_sl
 
 
 def pair_shares(outcomes: pd.DataFrame, here: np.ndarray, elsewhere: np.ndarray) -> pd.DataFrame:
-    """Of each ordered pair (slot, partner) and position the shares of the slot's examples by what is answered.
+    """Of each ordered pair (slot, partner_slot) and position the shares of the slot's examples by what is answered.
 
     An example counts among the ``n`` of the three shares if the partner stands for a token at this position, and for
     another one than the example's own answer. The chance level is that of a permutation of partners, in closed form:
@@ -49,16 +45,17 @@ def pair_shares(outcomes: pd.DataFrame, here: np.ndarray, elsewhere: np.ndarray)
 
     Parameters
     ----------
-    outcomes : of each example and partner ``slot`` and ``partner`` (from 0), ``position``, ``own`` (the answer
+    outcomes : of each example and partner ``slot`` and ``partner_slot`` (from 0), ``position``, ``own`` (the answer
         before), ``after``; ``change``, by how many bits the right answer costs more than before
     here, elsewhere : ``contents_of``'s
 
     Returns
     -------
-    DataFrame: ``slot``, ``partner``, ``position``; ``n_examples``, ``kept`` (share of them that give their own answer),
-    ``nll_change_bits`` (their mean); ``n``, ``partner_share``, ``own_share``, ``neither_share`` (sum 1), ``chance`` (of
-    the partner's share), ``excess`` (over it); ``n_elsewhere``, ``elsewhere_share``, ``elsewhere_chance``: as ``n``,
-    ``partner_share`` and ``chance`` for what the partner stands for at the other positions. Shares of nothing are NaN.
+    DataFrame: ``slot``, ``partner_slot``, ``position``; ``n_examples``, ``kept_share`` (of them, those that give their
+    own answer), ``nll_change_bits`` (their mean); ``n``, ``partner_share``, ``own_share``, ``neither_share`` (sum 1),
+    ``chance`` (of the partner's share), ``excess`` (over it); ``n_elsewhere``, ``elsewhere_share``,
+    ``elsewhere_chance``: as ``n``, ``partner_share`` and ``chance`` for what the partner stands for at the other
+    positions. Shares of nothing are NaN.
     """
     is_own = (outcomes["after"] == outcomes["own"]).to_numpy()
     counted = _counted(outcomes, here)
@@ -72,7 +69,7 @@ def pair_shares(outcomes: pd.DataFrame, here: np.ndarray, elsewhere: np.ndarray)
     shares = pd.DataFrame(
         {
             **sums[[*PAIR, "n_examples"]],
-            "kept": sums["kept"] / sums["n_examples"],
+            "kept_share": sums["kept"] / sums["n_examples"],
             "nll_change_bits": sums["change"] / sums["n_examples"],
             "n": n,
             "partner_share": sums["hit"] / n,
@@ -93,12 +90,12 @@ def pooled_shares(swap: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame of ``by``, ``n_examples``, ``kept``, ``nll_change_bits``, ``n``, the three shares, ``chance`` and
+    DataFrame of ``by``, ``n_examples``, ``kept_share``, ``nll_change_bits``, ``n``, the three shares, ``chance`` and
     ``excess``, ``n_elsewhere``, ``elsewhere_share``, ``elsewhere_chance``
     """
     by, means = list(by), {}
     for weight, names in (
-        ("n_examples", ["kept", "nll_change_bits"]),
+        ("n_examples", ["kept_share", "nll_change_bits"]),
         ("n", ["partner_share", "own_share", "neither_share", "chance"]),
         ("n_elsewhere", ["elsewhere_share", "elsewhere_chance"]),
     ):
@@ -113,18 +110,17 @@ def pooled_shares(swap: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def kind_shares(predictions: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """By some columns of ``predictions``: ``n``, the shares ``partner``, ``own``, ``neither``, and ``chance``."""
-    of = predictions.assign(**{kind: predictions["kind"] == kind for kind in KINDS}).groupby(list(by), sort=False)
-    return of[[*KINDS, "chance"]].mean().assign(n=of.size()).reset_index()
+    """By some columns of ``predictions``: ``partner_share``, ``own_share``, ``neither_share``, ``chance``, ``n``."""
+    shares = {f"{kind}_share": predictions["kind"] == kind for kind in KINDS}
+    of = predictions.assign(**shares).groupby(list(by), sort=False)
+    return of[[*shares, "chance"]].mean().assign(n=of.size()).reset_index()
 
 
 def _counted(outcomes: pd.DataFrame, contents: np.ndarray) -> dict[str, np.ndarray]:
     """Of each example whether its partner's content can be told apart, whether it is answered, and of other slots how
     many contents can and how many are answered; (n,) each.
     """
-    slot, partner, position, own, after = (
-        outcomes[name].to_numpy() for name in ("slot", "partner", "position", "own", "after")
-    )
+    slot, partner, position, own, after = (outcomes[name].to_numpy() for name in (*PAIR, "own", "after"))
     n_tokens = 1 + max(int(contents.max(initial=0)), int(own.max(initial=0)), int(after.max(initial=0)))
     of_slots = np.zeros((contents.shape[1], n_tokens), np.int64)  # how many slots stand for a token at a position
     known, at = np.nonzero(contents != NONE)

@@ -1,14 +1,13 @@
 """The swap matrix: of each pair of the most used slots what the examples of one are answered in the other's place."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
-from memorization.memory_layer.intervention.kept import Kept, answers_after_swap, largest, total_weights
-from memorization.memory_layer.intervention.shares import SWAP, contents_of, pair_shares, together
+from memorization.memory_layer.intervention.answered import Answered, answers_after_swap, largest, total_weights
+from memorization.memory_layer.intervention.shares import SWAP, contents_of, pair_shares
 from memorization.memory_layer.model import memories
 from memorization.memory_layer.training import Facts
+from memorization.memory_layer.typed_tables import typed
 from memorization.models.decoder import Decoder
 from memorization.models.memory_layer import FlatKeyMemory, Memory
 
@@ -18,7 +17,7 @@ def kinds_of(memory: Memory) -> tuple[str, str]:
     return ("values", "keys" if isinstance(memory, FlatKeyMemory) else "half_keys")
 
 
-def examples_of(kept: Kept) -> pd.DataFrame:
+def examples_of(kept: Answered) -> pd.DataFrame:
     """A slot's examples: the tokens that are answered right and whose largest weight, summed over heads, is on it.
 
     Returns
@@ -29,13 +28,13 @@ def examples_of(kept: Kept) -> pd.DataFrame:
     return every[kept.target == kept.given]
 
 
-def most_used(kept: Kept, examples: pd.DataFrame, n_slots: int) -> np.ndarray:
+def most_used(kept: Answered, examples: pd.DataFrame, n_slots: int) -> np.ndarray:
     """The ``n_slots`` slots of the largest total weight, of those that have examples: the largest first."""
     weights, used = total_weights(kept), np.unique(examples["slot"])
     return used[np.argsort(-weights[used], kind="stable")][:n_slots]
 
 
-def swap_table(model: Decoder, facts: Facts, kept: Kept, n_slots: int, run: Mapping) -> pd.DataFrame:
+def swap_table(model: Decoder, facts: Facts, kept: Answered, n_slots: int) -> pd.DataFrame:
     """``swap``: of each kind of swap, ordered pair of slots and position of the answer, ``shares.pair_shares``.
 
     Parameters
@@ -53,13 +52,13 @@ def swap_table(model: Decoder, facts: Facts, kept: Kept, n_slots: int, run: Mapp
     parts = []
     for kind in kinds_of(memory):
         shares = pair_shares(outcomes_of(model, facts, kept, numbered, slots, kind), *contents)
-        shares = shares.assign(slot=slots[shares["slot"]], partner=slots[shares["partner"]], kind=kind)
-        parts.append(shares.assign(layer=kept.layer, **run))
-    return together(parts, SWAP)
+        shares = shares.assign(slot=slots[shares["slot"]], partner_slot=slots[shares["partner_slot"]])
+        parts.append(shares.assign(kind=kind, layer=kept.layer))
+    return typed(parts, SWAP)
 
 
 def outcomes_of(
-    model: Decoder, facts: Facts, kept: Kept, examples: pd.DataFrame, slots: np.ndarray, kind: str
+    model: Decoder, facts: Facts, kept: Answered, examples: pd.DataFrame, slots: np.ndarray, kind: str
 ) -> pd.DataFrame:
     """What the examples of each slot are answered after its swap with each other one.
 
@@ -69,10 +68,10 @@ def outcomes_of(
 
     Returns
     -------
-    DataFrame: ``slot`` and ``partner``, numbers in ``slots``, ``position``, ``own``, ``after``, ``change`` (bits)
+    DataFrame: ``slot`` and ``partner_slot``, numbers in ``slots``, ``position``, ``own``, ``after``, ``change`` (bits)
     """
     of = {number: part.index.to_numpy() for number, part in examples.groupby("slot")}
-    empty = dict.fromkeys(("slot", "partner", "token", "after"), np.int64) | {"bits": np.float64}
+    empty = dict.fromkeys(("slot", "partner_slot", "token", "after"), np.int64) | {"bits": np.float64}
     parts = {name: [np.zeros(0, kind)] for name, kind in empty.items()}
     for a in range(len(slots)):
         for b in range(a + 1, len(slots)):

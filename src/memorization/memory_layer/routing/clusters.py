@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from memorization.memory_layer.silhouettes import silhouette
+
 STEPS = 25  # of k-means, at most
 
 
 def clustered(x: np.ndarray, n_clusters: int, rng: np.random.Generator) -> float:
     """The mean silhouette of vectors (n, width) in clusters of k-means."""
-    return float(silhouettes(x, k_means(x, n_clusters, rng)).mean())
+    return float(silhouette(np.sqrt(squares(x, x)), k_means(x, n_clusters, rng)).mean())
 
 
 def k_means(x: np.ndarray, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
@@ -34,26 +36,6 @@ def k_means(x: np.ndarray, n_clusters: int, rng: np.random.Generator) -> np.ndar
         if (labels == before).all():
             break
     return labels
-
-
-def silhouettes(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(b - a) / max(a, b) of each vector (Rousseeuw 1987), (n,) in [-1, 1]; 0 of one alone in its cluster.
-
-    a is its mean distance from the others of its cluster, b the least mean distance from another cluster. With one
-    cluster all are 0.
-    """
-    _, labels, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    if len(sizes) < 2:
-        return np.zeros(len(x))
-    sums = np.sqrt(squares(x, x)) @ np.eye(len(sizes))[labels]  # (n, clusters)
-    own = np.arange(len(x)), labels
-    a = sums[own] / np.maximum(sizes[labels] - 1, 1)
-    means = sums / sizes
-    means[own] = np.inf
-    b = means.min(axis=1)
-    most = np.maximum(a, b)
-    apart = np.divide(b - a, most, out=np.zeros(len(x)), where=most > 0)
-    return np.where(sizes[labels] > 1, apart, 0.0)
 
 
 def squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:

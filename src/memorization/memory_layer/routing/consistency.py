@@ -1,16 +1,19 @@
 """Whether places that are alike retrieve the same slots, beside places whose likeness is shuffled."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from memorization.memory_layer.nulls import beside
 from memorization.memory_layer.routing.places import NONE
-from memorization.memory_layer.routing.spread import beside
 from memorization.memory_layer.routing.token_types import TYPES
 
 LEAST = 10  # pairs of a test
+CONSISTENCY = {
+    "likeness": str, "token_type": str, "head": int, "jaccard": float, "null_jaccard": float, "null_low": float,
+    "null_high": float, "p": float, "smallest_p": float, "n": int, "same_text": float,
+}  # fmt: skip
 
 
 class Likeness(NamedTuple):
@@ -22,11 +25,15 @@ class Likeness(NamedTuple):
 
 LIKENESSES = {
     "token": Likeness(("token",), ("type",)),  # against another token of the type
-    "position": Likeness(("token", "position"), ("type", "position")),  # against another token of the type there
+    "text_position": Likeness(
+        ("token", "text_position"), ("type", "text_position")
+    ),  # against another token of the type there
     "previous": Likeness(("token", "previous"), ("token",)),  # against this token behind another
     "word": Likeness(("word",), ("token",)),  # a hash or number in two places, against this token in another word
-    "beginning": Likeness(("position", "beginning"), ("position", "type")),  # against texts that begin otherwise
-    "answer": Likeness(("next", "answer_position"), ("answer_position",)),  # the same digit to be answered there
+    "beginning": Likeness(
+        ("text_position", "beginning"), ("text_position", "type")
+    ),  # against texts that begin otherwise
+    "answer": Likeness(("next", "answer_position"), ("answer_position",)),  # the same token to be answered there
 }
 
 
@@ -82,34 +89,25 @@ def jaccard(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def consistency_table(
-    table: pd.DataFrame,
-    retrieved: Mapping[int, np.ndarray],
-    n_pairs: int,
-    n_permutations: int,
-    rng: np.random.Generator,
-    run: Mapping,
+    table: pd.DataFrame, slots: np.ndarray, n_pairs: int, n_permutations: int, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """``consistency``: slots that like places share, by what makes them alike, token type, layer and head.
+    """``consistency``: slots that like places share, by what makes them alike, token type, and head of a layer.
 
-    The null moves the labels of the places that a pair is compared with among each other (places of a stratum), and
-    looks at the pairs that are then alike.
+    Null: places are shuffled within their stratum, and the same pairs are compared again.
 
     Parameters
     ----------
     table : places that have all seen something different
-    retrieved : their slots by layer, (n_places, n_heads, top_k)
+    slots : what a layer retrieves there, (n_places, n_heads, top_k)
     n_pairs, n_permutations : pairs of a test, and shuffles
 
     Returns
     -------
-    DataFrame: ``likeness``, a name in ``LIKENESSES``; ``token_type`` of the first place, or ``all``; ``layer``,
-    ``head``; ``jaccard``, the mean of the pairs; ``null_jaccard``, ``null_low``, ``null_high``, the mean of shuffles
-    and the range of 95% of them; ``p``, of as much in a shuffle; ``smallest_p``; ``n`` pairs; ``same_text``, the
-    share of pairs in one text. Tests of fewer than ``LEAST`` pairs are left out.
+    DataFrame: ``likeness``, a name in ``LIKENESSES``; ``token_type`` of the token that the first place reads, or
+    ``all``; ``head``; ``jaccard``, the mean of the pairs; ``null_jaccard``, ``null_low``, ``null_high``, the mean of
+    shuffles and the range of 95% of them; ``p``, of as much in a shuffle; ``smallest_p``; ``n`` pairs; ``same_text``,
+    the share of pairs in one text. Tests of fewer than ``LEAST`` pairs are left out.
     """
-    values = ("jaccard", "null_jaccard", "null_low", "null_high", "p", "smallest_p")
-    types = {"likeness": str, "token_type": str, "layer": int, "head": int, **dict.fromkeys(values, float)}
-    types |= {"n": int, "same_text": float}
     rows, of_type, text = [], table["type"].to_numpy(), table["row"].to_numpy()
     for name, likeness in LIKENESSES.items():
         for token_type in ("all", *TYPES):
@@ -120,13 +118,11 @@ def consistency_table(
                 continue
             moves = [shuffled(pairs.strata, rng)[np.stack(pairs[:2])] for _ in range(n_permutations)]
             about = len(pairs.first), (text[pairs.first] == text[pairs.second]).mean()
-            for layer, slots in retrieved.items():
-                found = jaccard(slots[pairs.first], slots[pairs.second]).mean(axis=0)
-                null = np.array([jaccard(slots[a], slots[b]).mean(axis=0) for a, b in moves])
-                for head, value in enumerate(found):
-                    rows.append((name, token_type, layer, head, value, *beside(value, null[:, head]), *about))
-    found = pd.DataFrame(rows, columns=list(types)).astype(types)
-    return found.assign(**run)[[*run, *types]]
+            found = jaccard(slots[pairs.first], slots[pairs.second]).mean(axis=0)
+            null = np.array([jaccard(slots[a], slots[b]).mean(axis=0) for a, b in moves])
+            for head, value in enumerate(found):
+                rows.append((name, token_type, head, value, *beside(value, null[:, head]), *about))
+    return pd.DataFrame(rows, columns=list(CONSISTENCY)).astype(CONSISTENCY)
 
 
 def _numbers(table: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:

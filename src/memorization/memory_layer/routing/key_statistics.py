@@ -6,13 +6,22 @@ import numpy as np
 import pandas as pd
 import torch
 
+from memorization.memory_layer.nulls import beside
 from memorization.memory_layer.routing.clusters import clustered
-from memorization.memory_layer.routing.spread import beside
 from memorization.models.memory_layer import Memory, ProductKeyMemory
 
 EXAMPLES = 5  # of a slot that are named
 NORMS = ("key_norm", "half_norm_1", "half_norm_2")
-MOMENTS = ("count", "weight", "weight_variance", "score_mean", "score_variance")
+KEY_STATISTICS = {
+    "head": int, "slot": int, "count": int, "weight": float, "weight_variance": float, "score_mean": float,
+    "score_variance": float, "key_norm": float, "half_norm_1": float, "half_norm_2": float, "n_examples": int,
+    "n_text_positions": int,
+}  # fmt: skip
+OCCURRENCES = {"slot": int, "split": str, "item": str, "count": int, "weight": float, "n_examples": int}
+CLUSTERS = {
+    "of": str, "head": int, "silhouette": float, "null_silhouette": float, "null_low": float, "null_high": float,
+    "p": float, "smallest_p": float, "clusters": int, "n": int,
+}  # fmt: skip
 
 
 @torch.no_grad()
@@ -27,70 +36,53 @@ def key_norms(memory: Memory) -> dict[str, np.ndarray]:
 
 
 def key_statistics_table(
-    memories: Mapping[int, Memory],
-    moments: Mapping[int, Mapping[str, np.ndarray]],
-    tallies: Mapping[str, Mapping[int, pd.DataFrame]],
-    run: Mapping,
+    memory: Memory, moments: Mapping[str, np.ndarray], tallies: Mapping[str, pd.DataFrame]
 ) -> pd.DataFrame:
-    """``key_statistics``: a row for each layer, head and slot.
+    """``key_statistics``: a row for each head and slot of a layer.
 
     Parameters
     ----------
-    memories : by layer
-    moments : ``SlotSums.moments`` by layer
-    tallies : ``Tally.table`` by ``row`` and ``position``, by layer
+    memory : of the layer
+    moments : ``SlotSums.moments``
+    tallies : ``Tally.table`` by ``row`` and ``text_position``
 
     Returns
     -------
-    DataFrame: ``layer``, ``head``, ``slot``; ``count`` of retrievals, ``weight``, their sum; ``weight_variance``,
-    ``score_mean``, ``score_variance`` over them; ``key_norm`` (of product keys, of both halves as one vector),
-    ``half_norm_1``, ``half_norm_2``; ``n_examples``, texts, and ``n_positions``, positions in a text, where the head
-    retrieves it; ``unused``, whether it never does.
+    DataFrame: ``head``, ``slot``; ``count`` of retrievals, 0 where the head has none at these places, ``weight``, their
+    sum; ``weight_variance``, ``score_mean``, ``score_variance`` over them; ``key_norm`` (of product keys, of both
+    halves as one vector), ``half_norm_1``, ``half_norm_2``; ``n_examples``, texts, and ``n_text_positions``, where the
+    head retrieves it.
     """
-    ints, floats = ("layer", "head", "slot", "count"), (*MOMENTS[1:], *NORMS)
-    types = dict.fromkeys(ints, int) | dict.fromkeys(floats, float)
-    types |= {"n_examples": int, "n_positions": int, "unused": bool}
-    parts = [pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})]
-    for layer, memory in memories.items():
-        shape = memory.n_heads, memory.n_slots
-        head, slot = (each.ravel() for each in np.indices(shape))
-        values = {name: each.ravel() for name, each in (moments[layer] | key_norms(memory)).items()}
-        for name, of in (("n_examples", "row"), ("n_positions", "position")):
-            tally = tallies[of][layer]
-            values[name] = np.bincount(tally["head"] * memory.n_slots + tally["slot"], minlength=len(slot))
-        about = {"layer": layer, "head": head, "slot": slot, "unused": values["count"] == 0}
-        parts.append(pd.DataFrame(about | values)[list(types)])
-    return pd.concat(parts[1:] or parts, ignore_index=True).astype(types).assign(**run)[[*run, *types]]
+    head, slot = (each.ravel() for each in np.indices((memory.n_heads, memory.n_slots)))
+    values = {name: each.ravel() for name, each in (moments | key_norms(memory)).items()}
+    for name, of in (("n_examples", "row"), ("n_text_positions", "text_position")):
+        tally = tallies[of]
+        values[name] = np.bincount(tally["head"] * memory.n_slots + tally["slot"], minlength=len(slot))
+    return pd.DataFrame({"head": head, "slot": slot} | values)[list(KEY_STATISTICS)].astype(KEY_STATISTICS)
 
 
-def occurrences_table(
-    tallies: Mapping[int, pd.DataFrame], data: pd.DataFrame, n_slots: int, run: Mapping
-) -> pd.DataFrame:
+def occurrences_table(tally: pd.DataFrame, data: pd.DataFrame, n_slots: int) -> pd.DataFrame:
     """``occurrences``: of the most used slots of a layer the texts in which they have the most weight.
 
     Parameters
     ----------
-    tallies : ``Tally.table`` by row of ``data``, by layer
+    tally : ``Tally.table`` by row of ``data``
     data : a data set
     n_slots : those of the largest weight, of all heads together
 
     Returns
     -------
-    DataFrame: ``layer``, ``slot``, ``split``, ``item``; ``count`` and ``weight`` in this text, of all heads;
-    ``n_examples`` in which the slot occurs. ``EXAMPLES`` rows a slot at most, the largest weight first.
+    DataFrame: ``slot``, ``split``, ``item``; ``count`` and ``weight`` in this text, of all heads; ``n_examples``, texts
+    in which the slot occurs. ``EXAMPLES`` rows a slot at most, the largest weight first.
     """
-    types = {"layer": int, "slot": int, "split": str, "item": str, "count": int, "weight": float, "n_examples": int}
-    parts = [pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})]
-    for layer, tally in tallies.items():
-        most = tally.groupby("slot")["weight"].sum().sort_values(ascending=False, kind="stable").index[:n_slots]
-        cells = tally[tally["slot"].isin(most)].groupby(["slot", "label"])[["count", "weight"]].sum().reset_index()
-        cells["n_examples"] = cells.groupby("slot")["label"].transform("size")
-        cells = cells.sort_values("weight", ascending=False, kind="stable").groupby("slot").head(EXAMPLES)
-        cells = cells.assign(place=cells["slot"].map({slot: n for n, slot in enumerate(most)}))
-        cells = cells.sort_values(["place", "weight"], ascending=[True, False], kind="stable")
-        about = {name: data[name].to_numpy()[cells["label"]] for name in ("split", "item")}
-        parts.append(cells.assign(layer=layer, **about)[list(types)])
-    return pd.concat(parts[1:] or parts, ignore_index=True).astype(types).assign(**run)[[*run, *types]]
+    most = tally.groupby("slot")["weight"].sum().sort_values(ascending=False, kind="stable").index[:n_slots]
+    cells = tally[tally["slot"].isin(most)].groupby(["slot", "label"])[["count", "weight"]].sum().reset_index()
+    cells["n_examples"] = cells.groupby("slot")["label"].transform("size")
+    cells = cells.sort_values("weight", ascending=False, kind="stable").groupby("slot").head(EXAMPLES)
+    cells = cells.assign(place=cells["slot"].map({slot: n for n, slot in enumerate(most)}))
+    cells = cells.sort_values(["place", "weight"], ascending=[True, False], kind="stable")
+    about = {name: data[name].to_numpy()[cells["label"]] for name in ("split", "item")}
+    return cells.assign(**about)[list(OCCURRENCES)].reset_index(drop=True).astype(OCCURRENCES)
 
 
 @torch.no_grad()
@@ -120,13 +112,7 @@ def vectors(memory: Memory, weight: np.ndarray, n_slots: int) -> Iterator[tuple[
 
 
 def clusters_table(
-    memories: Mapping[int, Memory],
-    weights: Mapping[int, np.ndarray],
-    n_slots: int,
-    n_clusters: int,
-    n_permutations: int,
-    rng: np.random.Generator,
-    run: Mapping,
+    memory: Memory, weight: np.ndarray, n_slots: int, n_clusters: int, n_permutations: int, rng: np.random.Generator
 ) -> pd.DataFrame:
     """``clusters``: the mean silhouette of k-means clusters of used values and keys, beside permuted vectors.
 
@@ -134,26 +120,24 @@ def clusters_table(
 
     Parameters
     ----------
-    memories, weights : by layer; weights (n_heads, n_slots)
+    memory, weight : of a layer; weight (n_heads, n_slots)
     n_slots, n_clusters, n_permutations : vectors, clusters and shuffles
 
     Returns
     -------
-    DataFrame: ``layer``; ``of`` and ``head``, as ``vectors`` names them; ``silhouette``; ``null_silhouette``,
-    ``null_low``, ``null_high``, the mean of shuffles and the range of 95% of them; ``p``, ``smallest_p``; ``clusters``
-    and ``n`` vectors. Fewer vectors than twice the clusters are left out.
+    DataFrame: ``of`` and ``head``, as ``vectors`` names them; ``silhouette``; ``null_silhouette``, ``null_low``,
+    ``null_high``, the mean of shuffles and the range of 95% of them; ``p``, ``smallest_p``; all NaN of fewer vectors
+    than twice the clusters; ``clusters`` and ``n`` vectors.
     """
-    values = ("silhouette", "null_silhouette", "null_low", "null_high", "p", "smallest_p")
-    types = {"layer": int, "of": str, "head": int, **dict.fromkeys(values, float), "clusters": int, "n": int}
     rows = []
-    for layer, memory in memories.items():
-        for name, head, x in vectors(memory, weights[layer], n_slots):
-            if len(x) < 2 * n_clusters:
-                continue
+    for name, head, x in vectors(memory, weight, n_slots):
+        values = (np.nan,) * 6
+        if len(x) >= 2 * n_clusters:
             found = clustered(x, n_clusters, rng)
             null = [clustered(rng.permuted(x, axis=0), n_clusters, rng) for _ in range(n_permutations)]
-            rows.append((layer, name, head, found, *beside(found, np.array(null)), n_clusters, len(x)))
-    return pd.DataFrame(rows, columns=list(types)).astype(types).assign(**run)[[*run, *types]]
+            values = found, *beside(found, np.array(null))
+        rows.append((name, head, *values, n_clusters, len(x)))
+    return pd.DataFrame(rows, columns=list(CLUSTERS)).astype(CLUSTERS)
 
 
 def _most(weight: np.ndarray, n: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The places of some texts, each token's own, and what is told of them by the tokens alone."""
+"""The places of some texts, each token's own, what is told of them by the tokens alone, and which ones count."""
 
 from collections.abc import Mapping
 
@@ -9,6 +9,7 @@ from memorization.memory_layer.routing.token_types import type_codes
 
 BEGINNING = 2  # tokens of a text's beginning that make texts alike
 NONE = -1  # where there is no such thing
+ANSWERS, TEXTS = "answers", "texts"  # which places of a layer count
 
 
 def places(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> pd.DataFrame:
@@ -21,11 +22,12 @@ def places(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame of int64: ``row``; ``position`` in the text; ``token``; ``type``, a place in ``TYPES``; ``previous``, the
-    token before; ``next``, the token that comes, and ``answer_position``, its place in the answer, both ``NONE`` where
-    what comes is no answer; ``word``, a number of the word so far, the letters and digits up to here, where it has two
-    tokens or more; ``beginning``, a number of the text's first two tokens, behind them; ``seen``, a number of all that
-    the model has seen here. What is not there is ``NONE``.
+    DataFrame of int64: ``row``; ``text_position``; ``token``, that is read here; ``type`` of it, a place in ``TYPES``;
+    ``previous``, the token before; ``next``, the token that comes, and ``answer_position``, its position in the answer,
+    both ``NONE`` where what comes is no answer; ``answer_behind``, 1 where a token of an answer comes, at once or
+    later, else 0; ``word``, a number of the word so far, the letters and digits up to here, where it has two tokens or
+    more; ``beginning``, a number of the text's first two tokens, behind them; ``seen``, a number of all that the model
+    has seen here. What is not there is ``NONE``.
     """
     tokens, answers = arrays["tokens"][rows].astype(np.int64), arrays["labels"][rows].astype(bool)
     there = np.arange(tokens.shape[1]) < arrays["lengths"][rows][:, None]
@@ -38,17 +40,33 @@ def places(arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> pd.DataFrame:
     behind = np.arange(tokens.shape[1]) > last
     columns = {
         "row": np.broadcast_to(rows[:, None], tokens.shape),
-        "position": np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape),
+        "text_position": np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape),
         "token": tokens,
         "type": type_codes(arrays["pieces"])[tokens],
         "previous": np.pad(tokens[:, :-1], ((0, 0), (1, 0)), constant_values=NONE),
         "next": np.where(comes, np.pad(tokens[:, 1:], ((0, 0), (0, 1))), NONE),
         "answer_position": np.where(comes, order, NONE),
+        "answer_behind": np.logical_or.accumulate(comes[:, ::-1], axis=1)[:, ::-1],
         "word": np.where(goes_on, words, NONE),
         "beginning": np.where(behind, seen[:, last, None], NONE),
         "seen": seen,
     }
     return pd.DataFrame({name: values[there].astype(np.int64) for name, values in columns.items()})
+
+
+def counted(table: pd.DataFrame, is_last: bool) -> np.ndarray:
+    """The places at which what a memory reads can change an answer, ascending: the others are never trained.
+
+    In the last layer those that predict a token of an answer (``ANSWERS``), in a layer before it all up to the last of
+    these (``TEXTS``), at which later layers look.
+
+    Parameters
+    ----------
+    table : as ``places`` gives it
+    is_last : whether the memory is in the last layer
+    """
+    matters = table["answer_position"] != NONE if is_last else table["answer_behind"] == 1
+    return np.flatnonzero(matters)
 
 
 def sequences(tokens: np.ndarray, goes_on: np.ndarray) -> np.ndarray:

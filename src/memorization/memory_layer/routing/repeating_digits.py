@@ -1,6 +1,6 @@
 """Numbers whose digits repeat: whether they use other slots, or are recalled otherwise."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import groupby
 
 import numpy as np
@@ -13,6 +13,9 @@ from memorization.statistics import spearman
 ENTITIES = ("key", "answer")
 MEASURES = ("repeats", "longest_run")
 AGAINST = ("n_slots", "weight_entropy_bits", "recall", "nll_bits")
+REPEATING_DIGITS = {
+    "split": str, "entity": str, "measure": str, "against": str, "rho": float, "low": float, "high": float, "n": int
+}  # fmt: skip
 
 
 def repeats(text: str) -> int:
@@ -51,7 +54,7 @@ def slot_use(model: Decoder, facts: Facts, rows: np.ndarray) -> pd.DataFrame:
 
 
 def repeating_digits_table(
-    data: pd.DataFrame, use: pd.DataFrame, by_fact: pd.DataFrame, rows: np.ndarray, run: Mapping
+    data: pd.DataFrame, use: pd.DataFrame, by_fact: pd.DataFrame, rows: np.ndarray
 ) -> pd.DataFrame:
     """``repeating_digits``: how repeating digits go with slot use and recall, by split.
 
@@ -65,12 +68,11 @@ def repeating_digits_table(
     Returns
     -------
     DataFrame: ``split``; ``entity``, key or answer; ``measure``, ``repeats`` or ``longest_run``; ``against``, one of
-    ``AGAINST``; ``rho`` of Spearman, ``low`` and ``high`` of its 95% interval; ``n`` items.
+    ``AGAINST``; ``rho`` of Spearman, ``low`` and ``high`` of its 95% interval over items, NaN where all are alike;
+    ``n`` items.
     """
-    types = {"split": str, "entity": str, "measure": str, "against": str}
-    types |= {"rho": float, "low": float, "high": float, "n": int}
-    found = pd.DataFrame(list(_correlations(data, use, by_fact, rows)), columns=list(types)).astype(types)
-    return found.assign(**run)[[*run, *types]]
+    found = pd.DataFrame(list(_correlations(data, use, by_fact, rows)), columns=list(REPEATING_DIGITS))
+    return found.astype(REPEATING_DIGITS)
 
 
 def _correlations(data: pd.DataFrame, use: pd.DataFrame, by_fact: pd.DataFrame, rows: np.ndarray) -> Iterator[tuple]:

@@ -1,22 +1,46 @@
 """All tables of a run's routing, from its checkpoint and its data set."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from torch import Tensor
 
 from memorization.memory_layer.evaluation.tables import by_fact, by_token
-from memorization.memory_layer.model import build, memories
-from memorization.memory_layer.routing import key_statistics, repeating_digits, spread
-from memorization.memory_layer.routing.consistency import consistency_table
-from memorization.memory_layer.routing.places import NONE, places, pool_of
+from memorization.memory_layer.model import memories
+from memorization.memory_layer.routing import consistency, key_statistics, repeating_digits, spread
+from memorization.memory_layer.routing.places import ANSWERS, NONE, TEXTS, counted, places, pool_of
 from memorization.memory_layer.routing.retrievals import retrievals
 from memorization.memory_layer.routing.tally import SlotSums, Tally
-from memorization.memory_layer.training import Facts
+from memorization.memory_layer.training import Facts, restored
+from memorization.memory_layer.typed_tables import typed
 from memorization.models.decoder import Decoder
+from memorization.models.memory_layer import Memory
+from memorization.provenance import generator
 
-LABELLINGS = ("type", "position", "answer_position", "row")
+LABELLINGS = ("type", "text_position", "answer_position")
+ROW = "row"
+TYPES = {
+    "routing": spread.ROUTING,
+    "routing_overlap": spread.OVERLAP,
+    "routing_information": spread.INFORMATION,
+    "consistency": consistency.CONSISTENCY,
+    "key_statistics": key_statistics.KEY_STATISTICS,
+    "occurrences": key_statistics.OCCURRENCES,
+    "clusters": key_statistics.CLUSTERS,
+}
+OF_LAYER = {"layer": int, "places": str}  # in all of these
+
+
+class Retrieved(NamedTuple):
+    """What a layer's memory retrieves at the places that count: ``Tally.table`` by labelling, ``SlotSums.moments``;
+    and of the pool's places weights and slots, each (n, n_heads, top_k)."""
+
+    tallies: dict[str, pd.DataFrame]
+    moments: Mapping[str, np.ndarray]
+    weights: np.ndarray
+    slots: np.ndarray
 
 
 def route_tables(
@@ -25,12 +49,16 @@ def route_tables(
     arrays: Mapping[str, np.ndarray],
     state: Mapping[str, Tensor],
     settings: Mapping,
-    rng: np.random.Generator,
     name: str,
     seed: int,
     device: str,
 ) -> dict[str, pd.DataFrame]:
     """The routing tables of a run, by name.
+
+    All but ``repeating_digits`` have ``layer`` and ``places``, which of the texts' places count there: ``answers``, in
+    the last layer, those that predict a token of an answer; ``texts``, in a layer before it, all up to the last of
+    these. What a memory reads elsewhere changes no answer, and is not trained. Conditions of one data set look at the
+    same texts, places, pairs and shuffles.
 
     Parameters
     ----------
@@ -39,79 +67,121 @@ def route_tables(
     state : its tensors
     settings : ``n_texts`` trained texts that are looked at, ``n_places`` of their places that are compared, ``n_pairs``
         of a comparison, ``n_slots`` most used ones, in ``n_clusters``, ``n_permutations`` of every null
-    rng : of the texts, places, pairs and shuffles; conditions of one data set look at the same ones
     name, seed : the run
     device : where it is evaluated
     """
     facts, run = Facts(arrays, device), {"condition": name, "seed": seed}
-    model = build(condition, facts.vocabulary, facts.length).to(device)
-    model.load_state_dict(state)
-    trained = np.flatnonzero(np.isin(facts.split, condition["train_on"]) & (facts.copies > 0))
-    rows = np.sort(rng.permutation(trained)[: settings["n_texts"]])
-    table = places(arrays, rows)
-    pool = pool_of(table, settings["n_places"], rng)
-    tallies, moments, of_pool = collect(model, facts, rows, table, pool)
-    found = memories(model)
-    n_permutations, in_pool = settings["n_permutations"], table.iloc[pool].reset_index(drop=True)
-    slots = {layer: each for layer, (_, each) in of_pool.items()}
-    weights = {layer: each["weight"] for layer, each in moments.items()}
-    shape = next(((memory.n_slots, memory.top_k) for memory in found.values()), (1, 1))
-    sizes = {by: table[by][table[by] != NONE].value_counts().to_dict() for by in LABELLINGS[:3]}
-    n_slots, n_clusters = settings["n_slots"], settings["n_clusters"]
+    model = restored(condition, facts, state)
+
+    def stream(purpose: str) -> np.random.Generator:
+        return generator("memory_layer", condition["dataset"], seed, "routing", purpose)
+
+    rows = np.sort(stream("texts").permutation(facts.trained(condition))[: settings["n_texts"]])
+    table, last = places(arrays, rows), len(model.layers) - 1
+    layers = {layer: counted(table, layer == last) for layer in memories(model)}
+    pools = {
+        layer: some[pool_of(table.iloc[some], settings["n_places"], stream("places"))] for layer, some in layers.items()
+    }
+    found = collect(model, facts, rows, table, layers, pools)
+    parts: dict[str, list[pd.DataFrame]] = {kind: [] for kind in TYPES}
+    for layer, memory in memories(model).items():
+        of_pool = table.iloc[pools[layer]].reset_index(drop=True)
+        tables = layer_tables(memory, table.iloc[layers[layer]], of_pool, found[layer], data, settings, stream)
+        for kind, part in tables.items():
+            parts[kind].append(part.assign(layer=layer, places=ANSWERS if layer == last else TEXTS))
+    tables = {kind: typed(parts[kind], OF_LAYER | types, run) for kind, types in TYPES.items()}
+    digits = [_repeating_digits(model, facts, data)]
+    return tables | {"repeating_digits": typed(digits, repeating_digits.REPEATING_DIGITS, run)}
+
+
+def layer_tables(
+    memory: Memory,
+    table: pd.DataFrame,
+    pool: pd.DataFrame,
+    found: Retrieved,
+    data: pd.DataFrame,
+    settings: Mapping,
+    stream: Callable[[str], np.random.Generator],
+) -> dict[str, pd.DataFrame]:
+    """The tables of ``TYPES`` of one layer.
+
+    Parameters
+    ----------
+    memory : of the layer
+    table, pool : the places that count in it, and those of the pool
+    found : what it retrieves there
+    data : the data set
+    settings : as for ``route_tables``
+    stream : a new random stream for a purpose
+    """
+    n_slots, n_permutations = settings["n_slots"], settings["n_permutations"]
+    sizes = {by: table[by][table[by] != NONE].value_counts().to_dict() for by in LABELLINGS}
+    tallies = {by: found.tallies[by] for by in LABELLINGS}
+    of_pairs = settings["n_pairs"], n_permutations, stream("pairs")
+    of_clusters = n_slots, settings["n_clusters"], n_permutations, stream("clusters")
     return {
-        "routing": spread.routing_table({by: tallies[by] for by in LABELLINGS[:3]}, sizes, shape, run),
-        "routing_overlap": spread.overlap_table(tallies["type"], run),
-        "routing_information": spread.information_table(in_pool, of_pool, n_permutations, rng, run),
-        "consistency": consistency_table(in_pool, slots, settings["n_pairs"], n_permutations, rng, run),
-        "key_statistics": key_statistics.key_statistics_table(found, moments, tallies, run),
-        "occurrences": key_statistics.occurrences_table(tallies["row"], data, n_slots, run),
-        "clusters": key_statistics.clusters_table(found, weights, n_slots, n_clusters, n_permutations, rng, run),
-        "repeating_digits": _repeating_digits(model, facts, data, run),
+        "routing": spread.routing_table(tallies, sizes, memory.n_slots, memory.top_k),
+        "routing_overlap": spread.overlap_table(tallies["type"]),
+        "routing_information": spread.information_table(
+            pool, found.weights, found.slots, n_permutations, stream("labels")
+        ),
+        "consistency": consistency.consistency_table(pool, found.slots, *of_pairs),
+        "key_statistics": key_statistics.key_statistics_table(memory, found.moments, found.tallies),
+        "occurrences": key_statistics.occurrences_table(found.tallies[ROW], data, n_slots),
+        "clusters": key_statistics.clusters_table(memory, found.moments["weight"], *of_clusters),
     }
 
 
 def collect(
-    model: Decoder, facts: Facts, rows: np.ndarray, table: pd.DataFrame, pool: np.ndarray
-) -> tuple[dict[str, dict[int, pd.DataFrame]], dict[int, Mapping[str, np.ndarray]], dict[int, tuple]]:
-    """What the memories retrieve at all places of some rows, in one pass.
+    model: Decoder,
+    facts: Facts,
+    rows: np.ndarray,
+    table: pd.DataFrame,
+    layers: Mapping[int, np.ndarray],
+    pools: Mapping[int, np.ndarray],
+) -> dict[int, Retrieved]:
+    """What each layer's memory retrieves at places of some rows, in one pass.
 
     Parameters
     ----------
     table : ``places`` of the rows
-    pool : places whose retrievals are kept, ascending
-
-    Returns
-    -------
-    tallies : by labelling (``LABELLINGS``) and layer, ``Tally.table``
-    moments : by layer, ``SlotSums.moments``
-    kept : by layer, weights and slots of the pool, each (n, n_heads, top_k)
+    layers, pools : by layer the places that count, and of these those whose retrievals are kept, ascending
     """
-    shapes = {layer: (memory.n_heads, memory.n_slots) for layer, memory in memories(model).items()}
-    tallies = {by: {layer: Tally(*shape) for layer, shape in shapes.items()} for by in LABELLINGS}
+    of = memories(model)
+    shapes = {layer: (memory.n_heads, memory.n_slots) for layer, memory in of.items()}
+    tallies = {layer: {by: Tally(*shape) for by in (*LABELLINGS, ROW)} for layer, shape in shapes.items()}
     sums = {layer: SlotSums(*shape) for layer, shape in shapes.items()}
     kept: dict[int, list[tuple]] = {layer: [] for layer in shapes}
     done = 0
     for part in retrievals(model, facts, rows):
-        n = len(next(iter(part.values()))[0])
-        here = table.iloc[done : done + n]
-        chosen = pool[np.searchsorted(pool, done) : np.searchsorted(pool, done + n)] - done
-        done += n
+        first, done = done, done + len(next(iter(part.values()))[0])
         for layer, (scores, weights, slots) in part.items():
-            sums[layer].add(scores, weights, slots)
+            some, chosen = (_between(each[layer], first, done) for each in (layers, pools))
+            here = table.iloc[first + some]
+            sums[layer].add(scores[some], weights[some], slots[some])
+            for by, tally in tallies[layer].items():
+                tally.add(here[by].to_numpy(), weights[some], slots[some])
             kept[layer].append((weights[chosen], slots[chosen]))
-            for by, of_layers in tallies.items():
-                of_layers[layer].add(here[by].to_numpy(), weights, slots)
-    tables = {by: {layer: each.table() for layer, each in of_layers.items()} for by, of_layers in tallies.items()}
-    moments = {layer: each.moments() for layer, each in sums.items()}
-    return tables, moments, {n: tuple(map(np.concatenate, zip(*each, strict=True))) for n, each in kept.items()}
+    return {
+        layer: Retrieved(
+            {by: tally.table() for by, tally in tallies[layer].items()},
+            sums[layer].moments(),
+            *map(np.concatenate, zip(*kept[layer], strict=True)),
+        )
+        for layer in shapes
+    }
 
 
-def _repeating_digits(model: Decoder, facts: Facts, data: pd.DataFrame, run: Mapping) -> pd.DataFrame:
+def _between(places: np.ndarray, first: int, end: int) -> np.ndarray:
+    """Those of ascending places that lie between two, counted from the first."""
+    return places[np.searchsorted(places, first) : np.searchsorted(places, end)] - first
+
+
+def _repeating_digits(model: Decoder, facts: Facts, data: pd.DataFrame) -> pd.DataFrame:
     rows = np.arange(len(facts))
     if not repeating_digits.has_digits(data) or not memories(model):
-        rows = rows[:0]
         nothing = pd.DataFrame({"recall": [], "nll_bits": []})
-        return repeating_digits.repeating_digits_table(data, nothing, nothing, rows, run)
+        return repeating_digits.repeating_digits_table(data, nothing, nothing, rows[:0])
     use = repeating_digits.slot_use(model, facts, rows)
     recalled = by_fact(by_token(model, facts, rows), data, facts)
-    return repeating_digits.repeating_digits_table(data, use, recalled, rows, run)
+    return repeating_digits.repeating_digits_table(data, use, recalled, rows)

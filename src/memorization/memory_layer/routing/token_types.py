@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-TYPES = ("digit", "letter", "word_piece", "operator", "punctuation", "space", "other")
+TYPES = ("digit", "letter", "word", "operator", "punctuation", "space", "other")
 OPERATORS = set("+-*/=×÷−")
 BRACKETS = set("<>")  # of a calculation in GSM8K, <<3*4=12>>: no comparison
 
@@ -13,7 +13,8 @@ BRACKETS = set("<>")  # of a calculation in GSM8K, <<3*4=12>>: no comparison
 def token_type(text: str) -> str:
     """The type of a token's text, one of ``TYPES``; space around it and WordPiece's ``##`` do not count.
 
-    ``digit``: digits alone, one or more; ``letter``: a single letter; ``word_piece``: longer, with a letter;
+    ``digit``: digits alone, one or more; ``letter``: a single letter; ``word``: longer, with a
+    letter, a word or a piece of one;
     ``operator``: of + - * / = alone; ``punctuation``: other marks alone, the brackets < and > among them; ``space``:
     spaces and line ends alone; ``other``: the rest, such as currencies, and the empty text of padding.
     """
@@ -25,7 +26,7 @@ def token_type(text: str) -> str:
     if all("0" <= each <= "9" for each in inner):
         return "digit"
     if any(each.isalpha() for each in inner):
-        return "letter" if len(inner) == 1 else "word_piece"
+        return "letter" if len(inner) == 1 else "word"
     if set(inner) <= OPERATORS:
         return "operator"
     marks = all(unicodedata.category(each).startswith("P") or each in BRACKETS | OPERATORS for each in inner)
