@@ -179,6 +179,7 @@ def test_figures_and_findings_read_the_runs_that_they_show():
             ["train", "new"],
             r"retention: top_t; allowed: conditions with pretrained that train on \[new\]$",
         ),
+        (("errors", 0), "word_problems", "errors: word_problems is of word_problems; allowed: of digit_lookup, "),
         (("frequency", 0), "memory", "frequency: memory is of digit_lookup; allowed: of synthetic_qa$"),
         (("conditions", 5, "arm"), "none", r"conditions\[top_t\].value_update: top_t; allowed with arm none: dense$"),
         (
@@ -228,3 +229,13 @@ def test_rope_turns_pairs_of_a_head_s_numbers():
         ConfigurationError, match=r"conditions\[frequency\].positions: rope with heads of 1; allowed: of"
     ):
         MemoryLayer(section).check()
+
+
+def test_what_no_condition_is_named_for_is_not_made():
+    section = SECTION | dict.fromkeys(("frequency", "retention", "errors"), [])
+    section |= {key: SECTION[key] | {"conditions": []} for key in ("ablation", "intervention", "routing", "attention")}
+    family = MemoryLayer(section)
+    family.check()
+    figures = {figure.name for figure in family.figures}
+    assert figures == {"recall", "loss", "logits", "parameters", "usage", "value_norms", "activations"}
+    assert all(files.wildcards for table in family.tables for files in table.inputs().values())

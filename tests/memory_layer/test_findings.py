@@ -40,13 +40,7 @@ def table():
     parameters = pd.DataFrame([{"condition": "memory", "seed": 0, "total": 1000, "active": 100}])
     comparisons = [{"name": name, "conditions": ["memory", "dense"]} for name in ("arms", "again")]
     found = findings_table(
-        recall_rows(),
-        norms,
-        parameters,
-        forgetting_rows(),
-        comparisons,
-        frequency=["memory"],
-        retention=["later"],
+        recall_rows(), parameters, comparisons, ["memory"], ["later"], value_norms=norms, forgetting=forgetting_rows()
     )
     assert not found.duplicated(["finding", "condition"]).any()
     return found.set_index(["finding", "condition"])
@@ -93,8 +87,8 @@ def test_slots_and_parameters_are_those_of_trained_facts(table):
 
 
 def test_without_a_second_training_nothing_is_said_of_it():
-    nothing = pd.DataFrame(columns=["condition", "seed", "layer", "slot", "count", "total", "active"])
-    found = findings_table(recall_rows(), nothing, nothing, forgetting_rows().iloc[:0], [], [], [])
+    nothing = pd.DataFrame(columns=["condition", "seed", "total", "active"])
+    found = findings_table(recall_rows(), nothing, [], [], [])
     assert not found["finding"].str.contains("second training|overlap|slots").any()
 
 
@@ -103,7 +97,7 @@ def test_chains_are_told_by_difficulty_and_against_chance():
     values = [(0, "easy", 1, "query", 0.8, 0.5, 10), (1, "easy", 1, "query", 0.6, 0.5, 10)]
     chains = pd.DataFrame([*values, (0, "none", 2, "final", 0.5, 0.5, 10)], columns=names).assign(condition="one_hop")
     nothing = pd.DataFrame(columns=["condition", "seed", "layer", "slot", "count", "total", "active"])
-    of = findings_table(recall_rows(), nothing, nothing, forgetting_rows().iloc[:0], [], [], [], hops=chains)
+    of = findings_table(recall_rows(), nothing, [], [], [], hops=chains)
     of = of.set_index(["finding", "condition"])
     assert of.loc[("chains answered, easy, 1 hops, query", "one_hop"), "value"] == pytest.approx(0.7)
     assert of.loc[("chains answered, easy, 1 hops, query, less chance", "one_hop"), "value"] == pytest.approx(0.2)

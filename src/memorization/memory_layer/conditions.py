@@ -3,7 +3,7 @@
 Imported when the Snakefile is read: nothing here may import torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from memorization.configuration import ConfigurationError, named
@@ -52,6 +52,8 @@ FOUND = (
 )
 FOUND += ("predictions", "control", "swap_correlation", "routing_information", "consistency", "clusters")
 FOUND += ("repeating_digits", "attention")  # the tables of which the findings are made
+NUMBERS = ("digit_lookup", "synthetic_qa")  # kinds of pairs of numbers
+DECODED = (*NUMBERS, "two_hop", "hash_hop")  # kinds whose answers are no texts
 MODEL = ("n_layers", "n_heads", "d_model", "positions", "arm", "memory_layers", "shared_pool", "keys", "n_keys")
 MODEL += ("memory_heads", "key_dim", "query_norm", "gate")  # what the shapes of a model's tensors depend on
 OF_RUNS = ("impact", "part_answers", "occurrences")  # long tables, left in their runs' files
@@ -84,7 +86,7 @@ class MemoryLayer(Family):
         keys = ("comparisons", "frequency", "retention")
         others = dict.fromkeys(OF_SLOTS, sorted(self.with_slots)) | {"forgetting": sorted(self.section["retention"])}
         kinds_of = {name: self.dataset(name)["kind"] for name in sorted(self.names)}
-        others["errors"] = [name for name, kind in kinds_of.items() if kind != "word_problems"]
+        others["errors"] = [name for name, kind in kinds_of.items() if kind in DECODED]
         others["hops"] = [name for name, kind in kinds_of.items() if kind == "hash_hop"]
         for stage, tables in STAGES.items():
             others |= {name: sorted(self.analysed(stage)) for name in tables if name not in OF_RUNS}
@@ -171,11 +173,13 @@ class MemoryLayer(Family):
                 raise ConfigurationError(
                     f"{self.name}.retention: {name}; allowed: conditions with pretrained that train on [new]"
                 )
-        for name in self.section["frequency"]:
-            if self.dataset(name)["kind"] != "synthetic_qa":
-                raise ConfigurationError(
-                    f"{self.name}.frequency: {name} is of {self.dataset(name)['kind']}; allowed: of synthetic_qa"
-                )
+        for key, allowed in (("frequency", ["synthetic_qa"]), ("errors", DECODED)):
+            for name in self.section[key]:
+                kind = self.dataset(name)["kind"]
+                if kind not in allowed:
+                    raise ConfigurationError(
+                        f"{self.name}.{key}: {name} is of {kind}; allowed: of {', '.join(allowed)}"
+                    )
 
     def _check_stages(self) -> None:
         for key in dict.fromkeys(section for section, _ in SETTINGS.values()):
@@ -289,7 +293,7 @@ class MemoryLayer(Family):
         compared = [name for each in comparisons for name in each["conditions"]]
         first = comparisons[0]["conditions"]
         with_slots = [name for name in dict.fromkeys(compared) if name in self.with_slots]
-        return [
+        every = [
             self._figure("recall", ["recall"], compared, {"comparisons": comparisons}),
             self._figure("frequency", ["recall"], self.section["frequency"]),
             self._figure("loss", ["losses"], compared, {"comparisons": comparisons}),
@@ -306,9 +310,10 @@ class MemoryLayer(Family):
             self._stage_figure("predictions", "intervene", ["predictions", "control"]),
             self._stage_figure("routing", "route", ["routing", "consistency"]),
             self._stage_figure("key_statistics", "route", ["key_statistics", "clusters"]),
-            self._stage_figure("repeating_digits", "route", ["repeating_digits"]),
+            self._figure("repeating_digits", ["repeating_digits"], self._of_kind(self.analysed("route"), NUMBERS)),
             self._attention_figure(),
         ]
+        return [figure for figure in every if all(files.wildcards for files in figure.inputs().values())]
 
     def _figure(self, name: str, tables: list[str], conditions: list[str], settings: Mapping | None = None) -> Figure:
         """A figure of the runs of some conditions."""
@@ -320,6 +325,10 @@ class MemoryLayer(Family):
         """A figure of the conditions that a rule of ``STAGES`` is of."""
         return self._figure(name, tables, self.analysed(stage))
 
+    def _of_kind(self, conditions: list[str], allowed: Sequence[str]) -> list[str]:
+        """Of some conditions those whose data set is of these kinds."""
+        return [name for name in conditions if self.dataset(name)["kind"] in allowed]
+
     def _ablation_figure(self) -> Figure:
         """Of all seeds, with the matrix of the first ones."""
         names = self.analysed("ablate_slots")
@@ -329,7 +338,7 @@ class MemoryLayer(Family):
 
     def _attention_figure(self) -> Figure:
         """Of the first condition's first seed."""
-        (first, *_), settings = self.analysed("attend"), {"example": 0}
-        run = [{"condition": first, "seed": self.seeds(first)[0]}]
+        first, settings = self.analysed("attend")[:1], {"example": 0}
+        run = [{"condition": name, "seed": self.seeds(name)[0]} for name in first]
         inputs = {kind: Files(kind, run) for kind in ("attention", "attention_examples")}
         return Figure("attention", lambda: inputs, lambda: settings)

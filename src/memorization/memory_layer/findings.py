@@ -15,9 +15,7 @@ SHARE = "share of items"
 
 def findings_table(
     recall: pd.DataFrame,
-    value_norms: pd.DataFrame,
     parameters: pd.DataFrame,
-    forgetting: pd.DataFrame,
     comparisons: Sequence[Mapping],
     frequency: Sequence[str],
     retention: Sequence[str],
@@ -27,16 +25,18 @@ def findings_table(
 
     Parameters
     ----------
-    recall, value_norms, parameters, forgetting : rows of ``memory_layer_<table>``
+    recall, parameters : rows of ``memory_layer_<table>``
     comparisons, frequency, retention : the configuration's
-    others : of ``hops`` and the tables of ``slot_findings`` those that there are
+    others : of ``value_norms``, ``forgetting``, ``hops`` and the tables of ``slot_findings`` those that there are
     """
     findings = Findings()
     levels(findings, recall, frequency)
     above_chance(findings, recall)
     compared(findings, recall, comparisons)
-    kept(findings, recall, forgetting, retention)
-    for (name, layer), part in of_each(value_norms, "condition", "layer"):
+    if retention:
+        kept(findings, recall, others["forgetting"], retention)
+    norms = others.get("value_norms", pd.DataFrame(columns=["condition", "layer"]))
+    for (name, layer), part in of_each(norms, "condition", "layer"):
         used = (part["count"] > 0).groupby(part["seed"]).mean()
         findings.add(f"slots that trained facts retrieve, layer {layer}", name, used, "share of slots")
     for (name,), part in of_each(parameters, "condition"):
