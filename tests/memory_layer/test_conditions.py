@@ -232,7 +232,7 @@ def test_rope_turns_pairs_of_a_head_s_numbers():
 
 
 def test_what_no_condition_is_named_for_is_not_made():
-    section = SECTION | dict.fromkeys(("frequency", "retention", "errors"), [])
+    section = SECTION | {key: [] for key in ("frequency", "retention", "errors")}
     section |= {key: SECTION[key] | {"conditions": []} for key in ("ablation", "intervention", "routing", "attention")}
     family = MemoryLayer(section)
     family.check()
