@@ -56,7 +56,7 @@ for kind in MEMORY_LAYER.data_kinds:  # an edited generator makes its own data s
         wildcard_constraints:
             dataset="|".join(name for name, data in MEMORY_LAYER.datasets.items() if data["kind"] == kind),
         conda:
-            "../envs/analysis.yaml"
+            "../envs/training.yaml"
         threads: 1
         resources:
             mem_mb=lambda wildcards, attempt: MEMORY_LAYER.section["outputs"]["mem_mb"] * attempt,

@@ -9,19 +9,17 @@ from memory_layer_facts import CONDITION, KINDS, PAIRS, arrays, facts, table
 from memorization.memory_layer import attention
 from memorization.memory_layer.attention import (
     CLASSES,
-    DIFFUSE,
     attend,
     attention_table,
-    class_by_mass,
     documents,
     examples,
-    head_class,
     looking,
     masses,
     probabilities,
     shown_rows,
     write_documents,
 )
+from memorization.memory_layer.head_classes import DIFFUSE, class_by_mass, head_class
 from memorization.memory_layer.model import build
 from memorization.provenance import generator
 from memorization.training.masking import answer_labels

@@ -17,8 +17,8 @@ from memorization.memory_layer.routing.key_statistics import (
     vectors,
 )
 from memorization.memory_layer.routing.places import counted, places
-from memorization.memory_layer.routing.repeating_digits import repeating_digits_table, slot_use
-from memorization.memory_layer.routing.retrievals import retrievals
+from memorization.memory_layer.routing.repeating_digits import repeating_digits_table
+from memorization.memory_layer.routing.retrievals import retrievals, slot_use
 from memorization.memory_layer.routing.run import collect
 from memorization.memory_layer.training import answers
 from memorization.models.memory_layer_conversion import product_to_flat

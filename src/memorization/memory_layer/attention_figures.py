@@ -10,7 +10,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from memorization.memory_layer.attention import CLASSES
+from memorization.memory_layer.head_classes import CLASSES
 from memorization.plotting import grid, save, style
 
 SIDE = 1.9  # inches of a head in the grid

@@ -6,8 +6,6 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from memorization.memory_layer.training import Facts, answers
-from memorization.models.decoder import Decoder
 from memorization.statistics import spearman
 
 ENTITIES = ("key", "answer")
@@ -26,31 +24,6 @@ def repeats(text: str) -> int:
 def longest_run(text: str) -> int:
     """The most equal digits in a row."""
     return max(len(list(run)) for _, run in groupby(text))
-
-
-def slot_use(model: Decoder, facts: Facts, rows: np.ndarray) -> pd.DataFrame:
-    """What the answer of each row retrieves.
-
-    Returns
-    -------
-    DataFrame indexed by the rows: ``n_slots``, different ones over its tokens, heads and layers (a slot of another
-    layer is another); ``weight_entropy_bits`` of a head's weights at a token, the mean. Empty without a memory.
-    """
-    parts = [pd.DataFrame({"n_slots": [], "weight_entropy_bits": []}, index=pd.Index([], dtype=np.int64))]
-    for part, at, _, _, retrieved in answers(model, facts, rows):
-        row, counts, bits = part[at.cpu().numpy()], [], []
-        for _, _, weights, slots in retrieved:
-            w = weights.double().cpu().numpy()
-            logs = np.log2(w, out=np.zeros_like(w), where=w > 0)
-            bits.append(-(w * logs).sum(axis=-1).mean(axis=-1))
-            pairs = np.unique(
-                np.stack([np.broadcast_to(row[:, None, None], w.shape), slots.cpu().numpy()]).reshape(2, -1), axis=1
-            )
-            counts.append(pd.Series(pairs[0]).value_counts())
-        if retrieved:
-            of_row = pd.Series(np.mean(bits, axis=0)).groupby(row).mean()
-            parts.append(pd.DataFrame({"n_slots": sum(counts), "weight_entropy_bits": of_row}))
-    return pd.concat(parts[1:] or parts)
 
 
 def repeating_digits_table(

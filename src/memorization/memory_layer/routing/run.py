@@ -11,7 +11,7 @@ from memorization.memory_layer.evaluation.tables import by_fact, by_token
 from memorization.memory_layer.model import memories
 from memorization.memory_layer.routing import consistency, key_statistics, repeating_digits, spread
 from memorization.memory_layer.routing.places import ANSWERS, NONE, TEXTS, counted, places, pool_of
-from memorization.memory_layer.routing.retrievals import retrievals
+from memorization.memory_layer.routing.retrievals import retrievals, slot_use
 from memorization.memory_layer.routing.tally import SlotSums, Tally
 from memorization.memory_layer.training import Facts, restored
 from memorization.memory_layer.typed_tables import typed
@@ -182,6 +182,6 @@ def _repeating_digits(model: Decoder, facts: Facts, data: pd.DataFrame) -> pd.Da
     if not repeating_digits.has_digits(data) or not memories(model):
         nothing = pd.DataFrame({"recall": [], "nll_bits": []})
         return repeating_digits.repeating_digits_table(data, nothing, nothing, rows[:0])
-    use = repeating_digits.slot_use(model, facts, rows)
+    use = slot_use(model, facts, rows)
     recalled = by_fact(by_token(model, facts, rows), data, facts)
     return repeating_digits.repeating_digits_table(data, use, recalled, rows)
