@@ -99,7 +99,7 @@ def predictions_figure(
         marks.append(Line2D([], [], **CHANCE | {"color": "black"}, label="chance of the partner's"))
         names = [*conditions, CONTROL]
         size = plotting | {"panel_height": 0.9 + BAR * len(order)}
-        figure, axes = panels(len(names), marks, size, sharey=True, sharex=True)
+        figure, axes = panels(len(names), marks, size, 2 if len(names) == 4 else 3, sharey=True, sharex=True)
         for ax, name in zip(axes, names, strict=True):
             _bars(ax, shares[shares["condition"] == name], order, of_kind)
             ax.set(title=name, xlabel="share of examples", xlim=(0, 1))

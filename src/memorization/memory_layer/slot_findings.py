@@ -96,9 +96,16 @@ def predictions(findings: Findings, table: pd.DataFrame) -> None:
 
 
 def control(findings: Findings, table: pd.DataFrame) -> None:
-    for value, what in (("partner_share", "partner's answer"), ("own_share", "own answer")):
-        what = f"{what} after {{}} where one slot decides, {{}} keys"
-        add_means(findings, table, ["intervention", "keys"], value, what, "share of examples")
+    """The same for every condition of a data set: told once."""
+    once = table[table["condition"] == table["condition"].iloc[0]].assign(condition="made by hand")
+    add_means(
+        findings,
+        once,
+        ["intervention", "keys"],
+        "partner_share",
+        "partner's answer after {}, {} keys",
+        "share of examples",
+    )
 
 
 def swap_correlation(findings: Findings, table: pd.DataFrame) -> None:
