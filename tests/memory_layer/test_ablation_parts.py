@@ -10,6 +10,7 @@ from memorization.memory_layer.ablation.edits import new_keys, new_values
 from memorization.memory_layer.ablation.parts import groups_of, means, part_impact, without_slots
 from memorization.memory_layer.ablation.run import part_tables
 from memorization.memory_layer.model import Nothing, answer_logits, build, memories
+from memorization.memory_layer.trained_run import TrainedRun
 from memorization.memory_layer.training import Facts, evaluate
 
 ROWS = np.array([0, 3, 17, 40, 61, 90])
@@ -188,7 +189,7 @@ def test_base_is_the_evaluators_and_means_are_by_part_and_split():
     data = answered(model)
     settings = {"groups": [2], "n_items": 30}
     condition = CONDITION | {"train_on": ["train", "new"]}
-    found = part_tables(condition, table(), data.arrays, model.state_dict(), settings, "some", 3, "cpu")
+    found = part_tables(TrainedRun(condition, table(), data.arrays, model.state_dict(), "some", 3, "cpu"), settings)
     rows = np.r_[:30, 60:72]
     answers = found["part_answers"]
     nll, right, _ = evaluate(model, data, rows)

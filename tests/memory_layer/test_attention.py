@@ -21,6 +21,7 @@ from memorization.memory_layer.attention import (
 )
 from memorization.memory_layer.head_classes import DIFFUSE, class_by_mass, head_class
 from memorization.memory_layer.model import build
+from memorization.memory_layer.trained_run import TrainedRun
 from memorization.provenance import generator
 from memorization.training.masking import answer_labels
 
@@ -212,10 +213,10 @@ def test_documents_say_the_same_in_plain_values(tmp_path):
 def test_a_run_has_a_row_a_head_of_trained_texts_and_examples_of_each_split(arm):
     state = model_of(arm=arm).state_dict()
     settings = {"n_texts": 10, "n_examples": 1}
-    arguments = CONDITION | {"arm": arm}, table(), arrays(), state, settings
-    found, shown = attend(*arguments, "some", 3, "cpu")
-    again, _ = attend(*arguments, "some", 3, "cpu")
-    other, _ = attend(*arguments, "some", 4, "cpu")
+    of = CONDITION | {"arm": arm}, table(), arrays(), state, "some"
+    found, shown = attend(TrainedRun(*of, 3, "cpu"), settings)
+    again, _ = attend(TrainedRun(*of, 3, "cpu"), settings)
+    other, _ = attend(TrainedRun(*of, 4, "cpu"), settings)
     assert found.equals(again)
     assert (found["mass_key"] != other["mass_key"]).any()
     assert set(found["n"]) == {60}

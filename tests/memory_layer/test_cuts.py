@@ -11,6 +11,7 @@ from memorization.memory_layer.ablation.cuts import cuts
 from memorization.memory_layer.ablation.run import slot_tables
 from memorization.memory_layer.ablation.tables import by_answer, by_slot, exposure_bins
 from memorization.memory_layer.model import build
+from memorization.memory_layer.trained_run import TrainedRun
 from memorization.memory_layer.training import passes_of
 
 ROWS = np.arange(20)
@@ -119,7 +120,7 @@ SETTINGS = {"modes": ["slot_mask", "value_zero", "key_zero"], "n_items": 12, "n_
 
 
 def tables_of(condition, model, data):
-    return slot_tables(condition, table(), data.arrays, model.state_dict(), SETTINGS, "some", 3, "cpu")
+    return slot_tables(TrainedRun(condition, table(), data.arrays, model.state_dict(), "some", 3, "cpu"), SETTINGS)
 
 
 def test_tables_of_a_run_are_of_its_trained_facts():

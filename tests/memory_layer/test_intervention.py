@@ -25,6 +25,7 @@ from memorization.memory_layer.intervention.changes import swapped
 from memorization.memory_layer.intervention.run import intervention_tables
 from memorization.memory_layer.intervention.swaps import examples_of, kinds_of, most_used, swap_table
 from memorization.memory_layer.model import build, memories
+from memorization.memory_layer.trained_run import TrainedRun
 
 SETTINGS = {"n_slots": 5, "n_examples": 9, "n_permutations": 9}
 
@@ -145,9 +146,9 @@ def test_a_run_has_all_tables_and_twice_the_same(name):
     condition = CONDITION | KINDS[name]
     model = build(condition, FACTS.vocabulary, FACTS.length) if name == "none" else made(name)[0]
     data = FACTS if name == "none" else answered_facts(model)
-    arguments = (condition, table(), data.arrays, model.state_dict(), SETTINGS, "some", 3, "cpu")
-    first = intervention_tables(*arguments)
-    second = intervention_tables(*arguments) if name == "memory" else first
+    run = TrainedRun(condition, table(), data.arrays, model.state_dict(), "some", 3, "cpu")
+    first = intervention_tables(run, SETTINGS)
+    second = intervention_tables(run, SETTINGS) if name == "memory" else first
     assert list(first) == ["swap", "substitutes", "predictions", "swap_correlation", "control"]
     for key, each in first.items():
         pd.testing.assert_frame_equal(each, second[key])
@@ -164,7 +165,8 @@ def test_a_run_has_all_tables_and_twice_the_same(name):
         kinds = found.groupby(["kind", "layer"]).ngroups
         assert len(first["swap_correlation"]) == 4 * kinds
     else:
-        of_memory = intervention_tables(CONDITION, table(), arrays(), made("memory")[0].state_dict(), *arguments[4:])
+        state = made("memory")[0].state_dict()
+        of_memory = intervention_tables(TrainedRun(CONDITION, table(), arrays(), state, "some", 3, "cpu"), SETTINGS)
         for key, each in first.items():
             assert each.dtypes.to_dict() == of_memory[key].dtypes.to_dict()
 
@@ -173,7 +175,7 @@ def test_peers_are_refused():
     condition = CONDITION | KINDS["peer"]
     state = build(condition, FACTS.vocabulary, FACTS.length).state_dict()
     with pytest.raises(ValueError, match="layer: 1 is of arm peer, whose slots are not ablated; allowed: arm memory"):
-        intervention_tables(condition, table(), arrays(), state, SETTINGS, "some", 3, "cpu")
+        intervention_tables(TrainedRun(condition, table(), arrays(), state, "some", 3, "cpu"), SETTINGS)
 
 
 def test_where_nothing_is_right_there_is_no_matrix():

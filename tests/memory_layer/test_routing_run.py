@@ -10,6 +10,7 @@ from memorization.memory_layer.model import build, memories
 from memorization.memory_layer.routing import retrievals
 from memorization.memory_layer.routing.places import NONE, counted, places
 from memorization.memory_layer.routing.run import collect, route_tables
+from memorization.memory_layer.trained_run import TrainedRun
 
 FACTS = facts()
 HASHES = PAIRS | {
@@ -81,7 +82,9 @@ def test_what_is_collected_does_not_depend_on_the_parts(monkeypatch):
 def tables_of(seed=3, change=CONDITION, data=PAIRS):
     of = arrays(**data)
     model = model_of(facts(**data), **change)
-    return route_tables(CONDITION | change, table(**data), of, model.state_dict(), SETTINGS, "some", seed, "cpu")
+    return route_tables(
+        TrainedRun(CONDITION | change, table(**data), of, model.state_dict(), "some", seed, "cpu"), SETTINGS
+    )
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +127,9 @@ def test_the_last_layer_is_routed_alike_whether_or_not_another_one_is(both):
     state = {name: each for name, each in model.state_dict().items() if not name.startswith("layers.0.feed_forward.")}
     alone = model_of()
     alone.load_state_dict(state, strict=False)
-    found = route_tables(CONDITION, table(), arrays(), alone.state_dict(), SETTINGS, "some", 3, "cpu")["consistency"]
+    found = route_tables(TrainedRun(CONDITION, table(), arrays(), alone.state_dict(), "some", 3, "cpu"), SETTINGS)[
+        "consistency"
+    ]
     last = both["consistency"].query("layer == 1")
     assert found["n"].tolist() == last["n"].tolist()
     assert found["same_text"].tolist() == last["same_text"].tolist()

@@ -16,6 +16,7 @@ from memorization.memory_layer.data import kinds
 from memorization.memory_layer.evaluation.run import run_tables
 from memorization.memory_layer.intervention.run import intervention_tables
 from memorization.memory_layer.routing.run import route_tables
+from memorization.memory_layer.trained_run import TrainedRun
 from memorization.memory_layer.training import FactLearner, Facts, train
 from memorization.provenance import generator
 from memorization.records import RECORD, RUN
@@ -100,7 +101,7 @@ def staged(made):
             settings, (name, *_) = MEMORY_LAYER.stage(stage), MEMORY_LAYER.analysed(stage)
             condition = MEMORY_LAYER.settings(name)
             data, state = condition["dataset"], made.trained(name)[0]
-            found = MAKERS[stage](condition, table(data), tokens(data), state, settings, name, 0, "cpu")
+            found = MAKERS[stage](TrainedRun(condition, table(data), tokens(data), state, name, 0, "cpu"), settings)
             return found if stage != "attend" else dict(zip(("attention", "attention_examples"), found, strict=True))
 
     return Staged()

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from memorization.files import atomic_write, to_json
 from memorization.memory_layer.head_classes import CLASSES, class_by_mass, head_class
-from memorization.memory_layer.training import Facts, restored
+from memorization.memory_layer.trained_run import TrainedRun
+from memorization.memory_layer.training import Facts
 from memorization.models.decoder import CausalSelfAttention, Decoder, rotate
-from memorization.provenance import generator
 
 ENTRIES = 2**24  # probabilities of a layer at once: 64 MB
 LOCAL = 4  # tokens, the one that looks among them
@@ -196,32 +196,15 @@ def shown_rows(facts: Facts, condition: Mapping, n_examples: int) -> np.ndarray:
     return np.concatenate([rows[:n_examples] for rows in of_splits])
 
 
-def attend(
-    condition: Mapping,
-    data: pd.DataFrame,
-    arrays: Mapping[str, np.ndarray],
-    state: Mapping[str, Tensor],
-    settings: Mapping,
-    name: str,
-    seed: int,
-    device: str,
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+def attend(run: TrainedRun, settings: Mapping) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """The table and the examples of a run; conditions of one data set look at the same texts.
 
     Parameters
     ----------
-    condition : its settings
-    data, arrays : its data set, as a table and as tokens
-    state : its tensors
     settings : ``n_texts``, trained ones, of the table; ``n_examples``, the first ones of each split, trained splits
         first
-    name, seed : the run
-    device : where it is evaluated
     """
-    facts = Facts(arrays, device)
-    model = restored(condition, facts, state)
-    rng = generator("memory_layer", condition["dataset"], seed, "attention", "texts")
-    rows = np.sort(rng.permutation(facts.trained(condition))[: settings["n_texts"]])
-    shown = shown_rows(facts, condition, settings["n_examples"])
-    table = attention_table(model, facts, rows, {"condition": name, "seed": seed})
-    return table, examples(model, facts, shown, data["item"].to_numpy())
+    texts = run.stream("attention", "texts").permutation(run.trained)
+    table = attention_table(run.model, run.facts, np.sort(texts[: settings["n_texts"]]), run.about)
+    shown = shown_rows(run.facts, run.condition, settings["n_examples"])
+    return table, examples(run.model, run.facts, shown, run.items)

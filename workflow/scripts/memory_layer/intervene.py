@@ -3,19 +3,12 @@
 from memorization.files import read_arrays, read_table
 from memorization.job import job
 from memorization.memory_layer.intervention.run import intervention_tables
+from memorization.memory_layer.trained_run import TrainedRun
 from memorization.training.checkpoints import read_tensors
 from memorization.training.devices import set_up
 
 with job(snakemake) as this:
     this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
-    tables = intervention_tables(
-        this.settings("condition"),
-        read_table(this.input.table),
-        read_arrays(this.input.tokens),
-        read_tensors(this.input.checkpoint),
-        this.settings("intervention"),
-        this.wildcards.condition,
-        this.seed,
-        this.device,
-    )
-    this.write_tables(tables)
+    made = read_table(this.input.table), read_arrays(this.input.tokens), read_tensors(this.input.checkpoint)
+    run = TrainedRun(this.settings("condition"), *made, this.wildcards.condition, this.seed, this.device)
+    this.write_tables(intervention_tables(run, this.settings("intervention")))

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from memorization.memory_layer.ablation import tables
 from memorization.memory_layer.ablation.cuts import cuts
@@ -13,10 +12,10 @@ from memorization.memory_layer.ablation.forward import ablatable
 from memorization.memory_layer.ablation.parts import means, part_impact
 from memorization.memory_layer.ablation.slots import slot_impact
 from memorization.memory_layer.model import pools
-from memorization.memory_layer.training import Facts, followed_rows, passes_of, restored
+from memorization.memory_layer.trained_run import TrainedRun
+from memorization.memory_layer.training import followed_rows, passes_of
 from memorization.memory_layer.typed_tables import typed
 from memorization.models.decoder import Decoder
-from memorization.provenance import generator
 
 TYPES = {
     "impact": tables.IMPACT,
@@ -26,28 +25,14 @@ TYPES = {
 }
 
 
-def slot_tables(
-    condition: Mapping,
-    data: pd.DataFrame,
-    arrays: Mapping[str, np.ndarray],
-    state: Mapping[str, Tensor],
-    settings: Mapping,
-    name: str,
-    seed: int,
-    device: str,
-) -> dict[str, pd.DataFrame]:
+def slot_tables(run: TrainedRun, settings: Mapping) -> dict[str, pd.DataFrame]:
     """What the answers of trained facts lose with each slot.
 
     Parameters
     ----------
-    condition : its settings
-    data, arrays : its data set, as a table and as tokens
-    state : the model's tensors
     settings : ``modes`` (those that a memory does not have are passed over); ``n_items``, facts of each group of each
         trained split whose answers are looked at; ``n_cuts``, as many of these whose cuts are looked for, of at most
         ``max_cut`` slots
-    name, seed : the run
-    device : where it is done
 
     Returns
     -------
@@ -60,39 +45,28 @@ def slot_tables(
     ValueError
         If the condition is of arm peer.
     """
-    facts, run = Facts(arrays, device), {"condition": name, "seed": seed}
-    model, items = restored(condition, facts, state), data["item"].to_numpy()
-    rows = trained_rows(condition, facts, settings["n_items"])
+    rows = first_rows(run, settings["n_items"])
     parts: dict[str, list[pd.DataFrame]] = {table: [] for table in TYPES}
-    for layer, memory in ablatable(model).items():
-        for mode in modes_of(model, layer, settings["modes"]):
-            rng = generator("memory_layer", condition["dataset"], seed, "ablation", mode, layer)
-            impact, base = slot_impact(model, facts, rows, layer, mode, rng)
+    for layer, memory in ablatable(run.model).items():
+        for mode in modes_of(run.model, layer, settings["modes"]):
+            rng = run.stream("ablation", mode, layer)
+            impact, base = slot_impact(run.model, run.facts, rows, layer, mode, rng)
             answers = tables.by_answer(impact)
             slots = tables.by_slot(answers)
             shares = tables.shares(slots, answers, n_units(memory, mode), base)
-            found = _with_items(impact, facts, items), slots, tables.by_position(impact), pd.DataFrame([shares])
+            found = _with_items(impact, run), slots, tables.by_position(impact), pd.DataFrame([shares])
             for table, part in zip(TYPES, found, strict=True):
                 parts[table].append(part.assign(mode=mode, layer=layer))
-    whole = {table: typed(parts[table], types, run) for table, types in TYPES.items()}
-    return whole | {"cuts": typed(_cuts(condition, model, facts, items, settings, seed), tables.CUTS, run)}
+    whole = {table: typed(parts[table], types, run.about) for table, types in TYPES.items()}
+    return whole | {"cuts": typed(_cuts(run, settings), tables.CUTS, run.about)}
 
 
-def part_tables(
-    condition: Mapping,
-    data: pd.DataFrame,
-    arrays: Mapping[str, np.ndarray],
-    state: Mapping[str, Tensor],
-    settings: Mapping,
-    name: str,
-    seed: int,
-    device: str,
-) -> dict[str, pd.DataFrame]:
+def part_tables(run: TrainedRun, settings: Mapping) -> dict[str, pd.DataFrame]:
     """How trained facts are answered without parts of the model.
 
     Parameters
     ----------
-    as in ``slot_tables``; of ``settings``: ``groups``, numbers of slots, and ``n_items``
+    settings : ``groups``, numbers of slots, and ``n_items``
 
     Returns
     -------
@@ -103,19 +77,17 @@ def part_tables(
     ValueError
         As ``parts.part_impact``.
     """
-    facts, run = Facts(arrays, device), {"condition": name, "seed": seed}
-    rng = generator("memory_layer", condition["dataset"], seed, "ablation", "parts")
-    rows = trained_rows(condition, facts, settings["n_items"])
-    parts = part_impact(restored(condition, facts, state), facts, rows, settings["groups"], rng)
+    rows, rng = first_rows(run, settings["n_items"]), run.stream("ablation", "parts")
+    parts = part_impact(run.model, run.facts, rows, settings["groups"], rng)
     return {
-        "part_answers": typed([_with_items(parts, facts, data["item"].to_numpy())], tables.PART_ANSWERS, run),
-        "ablation_parts": typed([means(parts, facts.split)], tables.PARTS, run),
+        "part_answers": typed([_with_items(parts, run)], tables.PART_ANSWERS, run.about),
+        "ablation_parts": typed([means(parts, run.facts.split)], tables.PARTS, run.about),
     }
 
 
-def trained_rows(condition: Mapping, facts: Facts, n_items: int) -> np.ndarray:
-    """Of the first rows of each group of each split those that the condition trains on, ascending."""
-    return np.intersect1d(followed_rows(facts, n_items), facts.trained(condition))
+def first_rows(run: TrainedRun, n_items: int) -> np.ndarray:
+    """Of the first rows of each group of each split those that the run is trained on, ascending."""
+    return np.intersect1d(followed_rows(run.facts, n_items), run.trained)
 
 
 def modes_of(model: Decoder, layer: int, wanted: list[str]) -> list[str]:
@@ -124,17 +96,15 @@ def modes_of(model: Decoder, layer: int, wanted: list[str]) -> list[str]:
     return [mode for mode in allowed if mode not in VALUE_MODES or layer in pools(model)]
 
 
-def _cuts(
-    condition: Mapping, model: Decoder, facts: Facts, items: np.ndarray, settings: Mapping, seed: int
-) -> list[pd.DataFrame]:
+def _cuts(run: TrainedRun, settings: Mapping) -> list[pd.DataFrame]:
     """``cuts``, with exposures; none without a memory in the last layer."""
-    if len(model.layers) - 1 not in ablatable(model):
+    if len(run.model.layers) - 1 not in ablatable(run.model):
         return []
-    found = cuts(model, facts, trained_rows(condition, facts, settings["n_cuts"]), settings["max_cut"])
-    exposures, _ = passes_of(condition, facts, seed).exposures(condition["steps"])
-    return [_with_items(found.assign(exposures=exposures[found["row"]]), facts, items)]
+    found = cuts(run.model, run.facts, first_rows(run, settings["n_cuts"]), settings["max_cut"])
+    exposures, _ = passes_of(run.condition, run.facts, run.seed).exposures(run.condition["steps"])
+    return [_with_items(found.assign(exposures=exposures[found["row"]]), run)]
 
 
-def _with_items(table: pd.DataFrame, facts: Facts, items: np.ndarray) -> pd.DataFrame:
+def _with_items(table: pd.DataFrame, run: TrainedRun) -> pd.DataFrame:
     """A table of rows of the data set, with their splits and items."""
-    return table.assign(split=facts.split[table["row"]], item=items[table["row"]])
+    return table.assign(split=run.facts.split[table["row"]], item=run.items[table["row"]])

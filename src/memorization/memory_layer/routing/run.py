@@ -1,11 +1,11 @@
 """All tables of a run's routing, from its checkpoint and its data set."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from memorization.memory_layer.evaluation.tables import by_fact, by_token
 from memorization.memory_layer.model import memories
@@ -13,11 +13,11 @@ from memorization.memory_layer.routing import consistency, key_statistics, repea
 from memorization.memory_layer.routing.places import ANSWERS, NONE, TEXTS, counted, places, pool_of
 from memorization.memory_layer.routing.retrievals import retrievals, slot_use
 from memorization.memory_layer.routing.tally import SlotSums, Tally
-from memorization.memory_layer.training import Facts, restored
+from memorization.memory_layer.trained_run import TrainedRun
+from memorization.memory_layer.training import Facts
 from memorization.memory_layer.typed_tables import typed
 from memorization.models.decoder import Decoder
 from memorization.models.memory_layer import Memory
-from memorization.provenance import generator
 
 LABELLINGS = ("type", "text_position", "answer_position")
 ROW = "row"
@@ -43,16 +43,7 @@ class Retrieved(NamedTuple):
     slots: np.ndarray
 
 
-def route_tables(
-    condition: Mapping,
-    data: pd.DataFrame,
-    arrays: Mapping[str, np.ndarray],
-    state: Mapping[str, Tensor],
-    settings: Mapping,
-    name: str,
-    seed: int,
-    device: str,
-) -> dict[str, pd.DataFrame]:
+def route_tables(run: TrainedRun, settings: Mapping) -> dict[str, pd.DataFrame]:
     """The routing tables of a run, by name.
 
     All but ``repeating_digits`` have ``layer`` and ``places``, which of the texts' places count there: ``answers``, in
@@ -62,22 +53,12 @@ def route_tables(
 
     Parameters
     ----------
-    condition : its settings
-    data, arrays : its data set, as a table and as tokens
-    state : its tensors
     settings : ``n_texts`` trained texts that are looked at, ``n_places`` of their places that are compared, ``n_pairs``
         of a comparison, ``n_slots`` most used ones, in ``n_clusters``, ``n_permutations`` of every null
-    name, seed : the run
-    device : where it is evaluated
     """
-    facts, run = Facts(arrays, device), {"condition": name, "seed": seed}
-    model = restored(condition, facts, state)
-
-    def stream(purpose: str) -> np.random.Generator:
-        return generator("memory_layer", condition["dataset"], seed, "routing", purpose)
-
-    rows = np.sort(stream("texts").permutation(facts.trained(condition))[: settings["n_texts"]])
-    table, last = places(arrays, rows), len(model.layers) - 1
+    model, facts, stream = run.model, run.facts, partial(run.stream, "routing")
+    rows = np.sort(stream("texts").permutation(run.trained)[: settings["n_texts"]])
+    table, last = places(facts.arrays, rows), len(model.layers) - 1
     layers = {layer: counted(table, layer == last) for layer in memories(model)}
     pools = {
         layer: some[pool_of(table.iloc[some], settings["n_places"], stream("places"))] for layer, some in layers.items()
@@ -86,12 +67,12 @@ def route_tables(
     parts: dict[str, list[pd.DataFrame]] = {kind: [] for kind in TYPES}
     for layer, memory in memories(model).items():
         of_pool = table.iloc[pools[layer]].reset_index(drop=True)
-        tables = layer_tables(memory, table.iloc[layers[layer]], of_pool, found[layer], data, settings, stream)
+        tables = layer_tables(memory, table.iloc[layers[layer]], of_pool, found[layer], run.data, settings, stream)
         for kind, part in tables.items():
             parts[kind].append(part.assign(layer=layer, places=ANSWERS if layer == last else TEXTS))
-    tables = {kind: typed(parts[kind], OF_LAYER | types, run) for kind, types in TYPES.items()}
-    digits = [_repeating_digits(model, facts, data)]
-    return tables | {"repeating_digits": typed(digits, repeating_digits.REPEATING_DIGITS, run)}
+    tables = {kind: typed(parts[kind], OF_LAYER | types, run.about) for kind, types in TYPES.items()}
+    digits = [_repeating_digits(model, facts, run.data)]
+    return tables | {"repeating_digits": typed(digits, repeating_digits.REPEATING_DIGITS, run.about)}
 
 
 def layer_tables(
