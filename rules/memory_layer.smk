@@ -29,11 +29,6 @@ MEMORY_LAYER_STAGES = {
 }
 for kinds_of_files in MEMORY_LAYER_STAGES.values():
     FILES["memory_layer"] |= kinds_of_files
-MEMORY_LAYER_HEADS = "results/memory_layer/attention/{condition}/seed{seed}/heads"
-TARGETS["memory_layer"] = [
-    MEMORY_LAYER_HEADS.format(condition=name, seed=MEMORY_LAYER.seeds(name)[0])
-    for name in MEMORY_LAYER.analysed("attend")
-]
 FILES["memory_layer"][
     "attention_examples"
 ] = "results/memory_layer/attention/{condition}/seed{seed}/examples.npz"
@@ -349,7 +344,7 @@ rule memory_layer_attention_heads:
         attention=FILES["memory_layer"]["attention"],
         attention_examples=FILES["memory_layer"]["attention_examples"],
     output:
-        pictures=directory(MEMORY_LAYER_HEADS),
+        pictures=directory("results/memory_layer/attention/{condition}/seed{seed}/heads"),
     log:
         "logs/memory_layer/attention_heads/{condition}/seed{seed}.log",
     benchmark:

@@ -20,6 +20,7 @@ The device and the versions of packages make nothing stale, as in the workflow.
 """
 
 import argparse
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -197,6 +198,8 @@ def _read(path: Path) -> tuple[dict, dict[str, str]]:
     with refusing_damage(path):
         if path.suffix in (".pdf", ".png", ".svg"):
             made_by = read_figure_made_by(path)
+        elif path.suffix == ".json":
+            made_by = json.loads(path.read_text("utf-8"))["made_by"]
         elif path.suffix == ".csv":
             made_by = _read_csv(path)
         elif path.suffix in READERS:

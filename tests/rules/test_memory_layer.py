@@ -295,7 +295,7 @@ def test_a_stage_makes_its_tables_from_a_checkpoint(run_rule, given, made, stage
     (name,) = MEMORY_LAYER.analysed(stage)
     data = MEMORY_LAYER.condition(name)["dataset"]
     inputs = given(DATA.format(data, 0), table(data)) | given(TOKENS.format(data, 0), tokens(data))
-    inputs |= given(CHECKPOINT.format(name, 0, 8), made.trained(name)[0])
+    inputs |= given(CHECKPOINT.format(name, 0, MEMORY_LAYER.condition(name)["steps"]), made.trained(name)[0])
     expected = staged.tables(rule)
     path = run_rule(rule, STAGE.format(FOLDERS[stage], name, STAGES[stage][0]), inputs)
     made_by = read_made_by(path)
