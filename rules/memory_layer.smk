@@ -38,8 +38,6 @@ for kind in MEMORY_LAYER.data_kinds:  # an edited generator makes its own data s
     rule:
         name:
             f"memory_layer_{kind}"
-        input:
-            outside=lambda wildcards: MEMORY_LAYER.outside(wildcards.dataset),
         output:
             table=MEMORY_LAYER_DATA,
             tokens=MEMORY_LAYER_TOKENS,
@@ -57,7 +55,7 @@ for kind in MEMORY_LAYER.data_kinds:  # an edited generator makes its own data s
             mem_mb=lambda wildcards, attempt: MEMORY_LAYER.section["outputs"]["mem_mb"] * attempt,
             runtime=lambda wildcards, attempt: MEMORY_LAYER.section["outputs"]["runtime"] * attempt,
         params:
-            dataset=lambda wildcards: canonical(MEMORY_LAYER.datasets[wildcards.dataset]),
+            dataset=lambda wildcards: canonical(MEMORY_LAYER.data_settings(wildcards.dataset)),
             script=f"memory_layer/{kind}.py",  # the line below is evaluated when the job runs, after the loop
             code=code_digest(f"{SCRIPTS}/memory_layer/{kind}.py"),
         message:
@@ -74,8 +72,7 @@ rule memory_layer_train:
         before=lambda wildcards: [
             MEMORY_LAYER_CHECKPOINT.format(**each)
             for each in MEMORY_LAYER.pretrained(wildcards.condition, wildcards.seed)
-        ]
-        or MEMORY_LAYER.start(wildcards.condition),
+        ],
     output:
         checkpoint=MEMORY_LAYER_CHECKPOINT,
         trajectory=MEMORY_LAYER_TRAJECTORY,

@@ -1,10 +1,12 @@
 import json
 from functools import cache
+from hashlib import sha256
 
 import datasets
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sections import complete
 from snakemake.exceptions import WorkflowError
 
@@ -23,6 +25,7 @@ from memorization.records import RECORD, RUN
 from memorization.training.checkpoints import Unfinished, read_tensors, write_tensors
 
 MEMORY_LAYER = MemoryLayer(complete("smoke")["memory_layer"])  # memory of two seeds, top_t from it on, five more
+CONDITIONS = MEMORY_LAYER.section["conditions"]
 RESULTS = "results/memory_layer"
 DATA = f"{RESULTS}/datasets/{{}}/seed{{}}.parquet"
 TOKENS = f"{RESULTS}/datasets/{{}}/seed{{}}_tokens.npz"
@@ -176,6 +179,30 @@ def test_data_are_those_of_their_seed_and_open_as_a_dataset(run_rule, tmp_path, 
     consistency = pd.read_parquet(tmp_path / f"{RESULTS}/datasets/{dataset}/seed1_consistency.parquet")
     assert consistency["consistent"].all()
     assert len(consistency)
+
+
+def test_a_text_of_one_s_own_is_read_and_its_contents_are_noted(run_rule, tmp_path):
+    text = tmp_path / "mine.jsonl"
+    problems = [{"question": f"{n} + 1?", "answer": f"{n + 1}"} for n in range(30)]
+    text.write_text("".join(json.dumps(each) + "\n" for each in problems))
+    data = MEMORY_LAYER.datasets["word_problems"] | {"path": str(text)}
+    others = [each for name, each in MEMORY_LAYER.datasets.items() if name != "word_problems"]
+    config = {"memory_layer": {"datasets": [*others, data]}}
+    path = run_rule("memory_layer_word_problems", DATA.format("word_problems", 0), config=config)
+    assert set(read_table(str(path))["text"]) <= {f"{n} + 1?\n{n + 1}\n" for n in range(30)}
+    noted = read_made_by(path)["params"]["dataset"]["contents"]
+    assert noted == {str(text): sha256(text.read_bytes()).hexdigest()}
+
+
+def test_a_training_starts_from_a_checkpoint_of_one_s_own(run_rule, given, made, tmp_path):
+    mine = tmp_path / "mine.pt"
+    torch.save(made.trained("memory")[0], mine)
+    changed = [each | {"pretrained": {"path": str(mine)}} if each["name"] == "top_t" else each for each in CONDITIONS]
+    inputs = given(TOKENS.format("pairs", 0), tokens("pairs"))
+    config = {"memory_layer": {"conditions": changed}}
+    path = run_rule("memory_layer_train", CHECKPOINT.format("top_t", 0, 8), inputs, config=config)
+    assert "started from" in (tmp_path / "logs/memory_layer/train/top_t/seed0/step8.log").read_text()
+    assert list(read_made_by(path)["params"]["condition"]["contents"]) == [str(mine)]
 
 
 def test_training_learns_and_says_what_made_it(run_rule, given, tmp_path):

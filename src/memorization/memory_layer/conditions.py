@@ -4,6 +4,8 @@ Imported when the Snakefile is read: nothing here may import torch.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from hashlib import file_digest
 from pathlib import Path
 
 from memorization.configuration import ConfigurationError, named
@@ -128,17 +130,18 @@ class MemoryLayer(Family):
             of = before["pretrained"] or {}
         return found
 
-    def outside(self, dataset: str) -> list[str]:
-        """The files from elsewhere that a data set is made of: a text, a tokenizer in a folder."""
+    def data_settings(self, dataset: str) -> dict:
+        """The settings of a data set, and of the files from elsewhere that it is made of the contents' digests."""
         data = self.datasets[dataset]
-        tokenizer = Path(data["tokenizer"]) / TOKENIZER_FILE
-        return [path for path in (data.get("path"), str(tokenizer)) if path and Path(path).is_file()]
+        files = [path for path in (data.get("path"), Path(data["tokenizer"]) / TOKENIZER_FILE) if path]
+        return data | _contents([path for path in map(Path, files) if path.is_file()])
 
-    def start(self, name: str) -> list[str]:
-        """The files of the checkpoint from elsewhere that a condition starts from, if it does."""
-        path = (self.condition(name)["pretrained"] or {}).get("path")
-        folder = sorted(map(str, Path(path).iterdir())) if path and Path(path).is_dir() else []
-        return folder or [path] * bool(path)
+    def settings(self, name: str) -> dict:
+        """As ``Family.settings``, with the digest of a checkpoint from elsewhere that the condition starts from."""
+        path = Path((self.condition(name)["pretrained"] or {}).get("path", ""))
+        return super().settings(name) | _contents(
+            [path] if path.is_file() else sorted(path.glob("*")) if path.name else []
+        )
 
     def training_size(self, name: str) -> dict[str, float]:
         """As ``Family.training_size``; a text counts as long as the longest of its data set, a token as a character."""
@@ -342,3 +345,14 @@ class MemoryLayer(Family):
         run = [{"condition": name, "seed": self.seeds(name)[0]} for name in first]
         inputs = {kind: Files(kind, run) for kind in ("attention", "attention_examples")}
         return Figure("attention", lambda: inputs, lambda: settings)
+
+
+def _contents(paths: list[Path]) -> dict[str, dict[str, str]]:
+    """``contents``, the digest of each file by its path; nothing without files."""
+    return {"contents": {str(path): _digest(path, path.stat().st_mtime_ns) for path in paths}} if paths else {}
+
+
+@cache
+def _digest(path: Path, changed: int) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
