@@ -139,9 +139,8 @@ class MemoryLayer(Family):
     def settings(self, name: str) -> dict:
         """As ``Family.settings``, with the digest of a checkpoint from elsewhere that the condition starts from."""
         path = Path((self.condition(name)["pretrained"] or {}).get("path", ""))
-        return super().settings(name) | _contents(
-            [path] if path.is_file() else sorted(path.glob("*")) if path.name else []
-        )
+        files = sorted(path.glob("*")) if path.name and path.is_dir() else [path] * path.is_file()
+        return super().settings(name) | _contents(files)
 
     def training_size(self, name: str) -> dict[str, float]:
         """As ``Family.training_size``; a text counts as long as the longest of its data set, a token as a character."""
