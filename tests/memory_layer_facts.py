@@ -7,6 +7,14 @@ from memorization.memory_layer.training import Facts
 from memorization.provenance import generator
 
 PAIRS = {"kind": "digit_lookup", "tokenizer": "characters", "size": 60, "new": 12, "novel": 20, "copies": 1}
+HASHES = PAIRS | {
+    "kind": "hash_hop", "num_samples": 6, "eval_samples": 2, "n_chains": 2, "hops": [2], "hash_length": 3,
+    "alphabet": "letters", "hashes": "random", "chain_of_thought": True, "n_queries": 2, "context": True,
+    "labels": "chain",
+}  # fmt: skip
+PROBLEMS = {
+    "kind": "word_problems", "tokenizer": "characters", "path": None, "count": 12, "val": 0.1, "max_length": 300
+}  # fmt: skip
 CONDITION = {
     "dataset": "pairs", "train_on": ["train"], "n_layers": 2, "n_heads": 2, "d_model": 16, "positions": "learned",
     "init_std": 0.02, "arm": "memory", "memory_layers": [-1], "shared_pool": False, "keys": "product", "n_keys": 8,

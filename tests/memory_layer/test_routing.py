@@ -4,21 +4,12 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from memory_layer_facts import PAIRS, arrays
+from memory_layer_facts import HASHES, PROBLEMS, arrays
 
 from memorization.memory_layer.routing import spread, tally
 from memorization.memory_layer.routing.places import NONE, counted, places, pool_of, sequences
 from memorization.memory_layer.routing.tally import Tally
 from memorization.memory_layer.routing.token_types import TYPES, token_type
-
-HASHES = PAIRS | {
-    "kind": "hash_hop", "num_samples": 6, "eval_samples": 2, "n_chains": 2, "hops": [2], "hash_length": 3,
-    "alphabet": "letters", "hashes": "random", "chain_of_thought": True, "n_queries": 2, "context": True,
-    "labels": "chain",
-}  # fmt: skip
-PROBLEMS = {
-    "kind": "word_problems", "tokenizer": "characters", "path": None, "count": 12, "val": 0.1, "max_length": 300
-}  # fmt: skip
 
 
 def rng(seed=0):

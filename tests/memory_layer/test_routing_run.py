@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from memory_layer_facts import CONDITION, KINDS, PAIRS, arrays, facts, table
+from memory_layer_facts import CONDITION, HASHES, KINDS, PAIRS, PROBLEMS, arrays, facts, table
 
 from memorization.memory_layer.model import build, memories
 from memorization.memory_layer.routing import retrievals
@@ -13,14 +13,6 @@ from memorization.memory_layer.routing.run import collect, route_tables
 from memorization.memory_layer.trained_run import TrainedRun
 
 FACTS = facts()
-HASHES = PAIRS | {
-    "kind": "hash_hop", "num_samples": 6, "eval_samples": 2, "n_chains": 2, "hops": [2], "hash_length": 3,
-    "alphabet": "letters", "hashes": "random", "chain_of_thought": True, "n_queries": 2, "context": True,
-    "labels": "chain",
-}  # fmt: skip
-PROBLEMS = {
-    "kind": "word_problems", "tokenizer": "characters", "path": None, "count": 12, "val": 0.1, "max_length": 300
-}  # fmt: skip
 SETTINGS = {"n_texts": 40, "n_places": 400, "n_pairs": 30, "n_slots": 20, "n_clusters": 2, "n_permutations": 9}
 
 

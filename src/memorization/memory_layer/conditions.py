@@ -1,4 +1,4 @@
-"""The family's part of the configuration: its conditions, what cannot go together, its tables and figures.
+"""The family's part of the configuration: its conditions, their data and starts, its tables and figures.
 
 Imported when the Snakefile is read: nothing here may import torch.
 """
@@ -8,9 +8,9 @@ from functools import cache
 from hashlib import file_digest
 from pathlib import Path
 
-from memorization.configuration import ConfigurationError, named
 from memorization.family import Family, Figure, Files, Table
 from memorization.memory_layer import sizes
+from memorization.memory_layer.checks import DECODED, NUMBERS, check_family
 from memorization.memory_layer.data import kinds
 from memorization.memory_layer.data.tokens import FILE as TOKENIZER_FILE
 from memorization.models.shape import TRAINING
@@ -41,23 +41,12 @@ SETTINGS = {  # of each rule the section of the configuration, and what it needs
     "route": ("routing", ("n_texts", "n_places", "n_pairs", "n_slots", "n_clusters", "n_permutations")),
     "attend": ("attention", ("n_texts", "n_examples")),
 }
-FOUND = (
-    "recall",
-    "value_norms",
-    "parameters",
-    "forgetting",
-    "hops",
-    "ablation_shares",
-    "ablation_parts",
-    "cuts",
-    "swap",
+FOUND = (  # the tables of which the findings are made
+    *("recall", "value_norms", "parameters", "forgetting", "hops"),
+    *("ablation_shares", "ablation_parts", "cuts"),
+    *("swap", "predictions", "control", "swap_correlation"),
+    *("routing_information", "consistency", "clusters", "repeating_digits", "attention"),
 )
-FOUND += ("predictions", "control", "swap_correlation", "routing_information", "consistency", "clusters")
-FOUND += ("repeating_digits", "attention")  # the tables of which the findings are made
-NUMBERS = ("digit_lookup", "synthetic_qa")  # kinds of pairs of numbers
-DECODED = (*NUMBERS, "two_hop", "hash_hop")  # kinds whose answers are no texts
-MODEL = ("n_layers", "n_heads", "d_model", "positions", "arm", "memory_layers", "shared_pool", "keys", "n_keys")
-MODEL += ("memory_heads", "key_dim", "query_norm", "gate")  # what the shapes of a model's tensors depend on
 OF_RUNS = ("impact", "part_answers", "occurrences")  # long tables, left in their runs' files
 
 
@@ -139,8 +128,8 @@ class MemoryLayer(Family):
     def settings(self, name: str) -> dict:
         """As ``Family.settings``, with the digest of a checkpoint from elsewhere that the condition starts from."""
         path = Path((self.condition(name)["pretrained"] or {}).get("path", ""))
-        files = sorted(path.glob("*")) if path.name and path.is_dir() else [path] * path.is_file()
-        return super().settings(name) | _contents(files)
+        files = sorted(path.rglob("*")) if path.name and path.is_dir() else [path]
+        return super().settings(name) | _contents([file for file in files if file.is_file()])
 
     def training_size(self, name: str) -> dict[str, float]:
         """As ``Family.training_size``; a text counts as long as the longest of its data set, a token as a character."""
@@ -161,133 +150,7 @@ class MemoryLayer(Family):
         return self._shapes[name]
 
     def check(self) -> None:
-        for data in self.section["datasets"]:
-            kinds.check(data, f"{self.name}.datasets[{data['name']}]")
-        for name in self.names:
-            self._check_condition(name)
-        for key in ("frequency", "retention", "errors"):
-            self.check_conditions(self.section[key], key)
-        self._check_stages()
-        for comparison in self.section["comparisons"]:
-            self.check_conditions(comparison["conditions"], f"comparisons[{comparison['name']}].conditions")
-        for name in self.section["retention"]:
-            if not self.condition(name)["pretrained"] or self.condition(name)["train_on"] != ["new"]:
-                raise ConfigurationError(
-                    f"{self.name}.retention: {name}; allowed: conditions with pretrained that train on [new]"
-                )
-        for key, allowed in (("frequency", ["synthetic_qa"]), ("errors", DECODED)):
-            for name in self.section[key]:
-                kind = self.dataset(name)["kind"]
-                if kind not in allowed:
-                    raise ConfigurationError(
-                        f"{self.name}.{key}: {name} is of {kind}; allowed: of {', '.join(allowed)}"
-                    )
-
-    def _check_stages(self) -> None:
-        for key in dict.fromkeys(section for section, _ in SETTINGS.values()):
-            names, where = self.section[key]["conditions"], f"{self.name}.{key}.conditions"
-            self.check_conditions(names, f"{key}.conditions")
-            for name in names if key != "attention" else ():
-                if self.condition(name)["arm"] != "memory":
-                    raise ConfigurationError(f"{where}: {name}; allowed: conditions of the arm memory")
-        self._check_sizes()
-        if "slot_mask" not in self.section["ablation"]["modes"]:
-            raise ConfigurationError(f"{self.name}.ablation.modes: slot_mask is missing, which the figure draws")
-        routing = self.section["routing"]
-        if 2 * routing["n_clusters"] > routing["n_slots"]:
-            raise ConfigurationError(
-                f"{self.name}.routing.n_clusters: {routing['n_clusters']}; allowed: at most half of n_slots, "
-                f"{routing['n_slots']}"
-            )
-
-    def _check_sizes(self) -> None:
-        """That no stage asks for more slots than a condition's memory has."""
-        for key, settings in (
-            ("ablation", ("max_cut", "groups")),
-            ("intervention", ("n_slots",)),
-            ("routing", ("n_clusters",)),
-        ):
-            for name in self.section[key]["conditions"]:
-                condition = self.condition(name)
-                most = sizes.slots(condition) - (condition["top_k"] + 1 if key == "ablation" else 0)
-                for setting in settings:
-                    value = self.section[key][setting]
-                    if max(value if isinstance(value, list) else [value]) > most:
-                        raise ConfigurationError(
-                            f"{self.name}.{key}.{setting}: {value}; allowed with {name}, of "
-                            f"{sizes.slots(condition)} slots: at most {most}"
-                        )
-
-    def _check_condition(self, name: str) -> None:
-        where, condition = f"{self.name}.conditions[{name}]", self.condition(name)
-        data = named(self.section["datasets"], condition["dataset"], f"{where}.dataset")
-        trained = kinds.trained(data)
-        for split in condition["train_on"]:
-            if split not in trained:
-                raise ConfigurationError(f"{where}.train_on: {split!r}; allowed: {', '.join(trained)}")
-        if condition["d_model"] % condition["n_heads"]:
-            raise ConfigurationError(
-                f"{where}.d_model: {condition['d_model']} is not divisible by n_heads, {condition['n_heads']}"
-            )
-        if condition["key_dim"] % 2 and condition["keys"] == "product":
-            raise ConfigurationError(f"{where}.key_dim: {condition['key_dim']} is odd; allowed: an even number")
-        most = condition["n_keys"] if condition["keys"] == "product" else sizes.slots(condition)
-        if condition["top_k"] > most:
-            limit = "n_keys" if condition["keys"] == "product" else "its slots"
-            raise ConfigurationError(f"{where}.top_k: {condition['top_k']} is above {limit}; allowed: 2 to {most}")
-        n_layers = condition["n_layers"]
-        for layer in condition["memory_layers"]:
-            if not -n_layers <= layer < n_layers:
-                raise ConfigurationError(f"{where}.memory_layers: {layer}; allowed: {-n_layers} to {n_layers - 1}")
-        if condition["positions"] == "rope" and condition["d_model"] // condition["n_heads"] % 2:
-            raise ConfigurationError(
-                f"{where}.positions: rope with heads of {condition['d_model'] // condition['n_heads']}; allowed: of an "
-                "even width"
-            )
-        if condition["value_update"] != "dense" and condition["arm"] not in sizes.MEMORIES:
-            raise ConfigurationError(
-                f"{where}.value_update: {condition['value_update']}; allowed with arm {condition['arm']}: dense"
-            )
-        if condition["arm"] == "peer" and condition["keys"] == "flat":
-            raise ConfigurationError(f"{where}.keys: flat; allowed with arm peer: product")
-        if condition["warmup"] >= condition["steps"]:
-            raise ConfigurationError(
-                f"{where}.warmup: {condition['warmup']}; allowed: fewer than steps, {condition['steps']}"
-            )
-        self._check_pretrained(where, condition)
-
-    def _check_pretrained(self, where: str, condition: Mapping) -> None:
-        of = condition["pretrained"] or {}
-        if of and ("condition" in of) == ("path" in of):
-            raise ConfigurationError(f"{where}.pretrained: allowed: one of condition, path")
-        if "path" in of and "step" in of:
-            raise ConfigurationError(f"{where}.pretrained.step: {of['step']}; allowed with condition, not with path")
-        if "path" in of and not Path(of["path"]).exists():
-            raise ConfigurationError(f"{where}.pretrained.path: there is no {of['path']}; allowed: a checkpoint")
-        seen, name = [], of.get("condition")
-        while name is not None:
-            named(self.section["conditions"], name, f"{where}.pretrained.condition")
-            if name in seen:
-                raise ConfigurationError(f"{where}.pretrained: {' <- '.join([*seen, name])} is a circle")
-            if of.get("step", 0) > self.condition(name)["steps"]:
-                raise ConfigurationError(
-                    f"{where}.pretrained.step: {of['step']}; allowed: 1 to the last of {name}, "
-                    f"{self.condition(name)['steps']}"
-                )
-            if not seen and "mappings" not in of:
-                self._check_same_model(where, condition, name)
-            seen.append(name)
-            of = self.condition(name)["pretrained"] or {}
-            name = of.get("condition")
-
-    def _check_same_model(self, where: str, condition: Mapping, of: str) -> None:
-        """That a condition that takes all of another's checkpoint has its data set and its model."""
-        for key in ("dataset", *MODEL):
-            if condition[key] != self.condition(of)[key]:
-                raise ConfigurationError(
-                    f"{where}.pretrained: {of} has another {key}, {self.condition(of)[key]}; allowed without mappings: "
-                    "the same"
-                )
+        check_family(self)
 
     @property
     def figures(self) -> list[Figure]:

@@ -63,8 +63,7 @@ def by_slot(answers: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame: ``half``, ``slot``, ``n`` answers, of them ``n_lost`` (exact before, not after), ``n_gained`` and
-    ``n_changed`` (some token is another one), ``nll_change_bits``, the mean, and ``most_bits``, the
-    largest.
+    ``n_changed`` (some token is another one), ``nll_change_bits``, the mean, and ``most_bits``, the largest.
     """
     lost = answers["exact_before"] & ~answers["exact_after"]
     gained = ~answers["exact_before"] & answers["exact_after"]

@@ -13,10 +13,9 @@ BRACKETS = set("<>")  # of a calculation in GSM8K, <<3*4=12>>: no comparison
 def token_type(text: str) -> str:
     """The type of a token's text, one of ``TYPES``; space around it and WordPiece's ``##`` do not count.
 
-    ``digit``: digits alone, one or more; ``letter``: a single letter; ``word``: longer, with a
-    letter, a word or a piece of one;
-    ``operator``: of + - * / = alone; ``punctuation``: other marks alone, the brackets < and > among them; ``space``:
-    spaces and line ends alone; ``other``: the rest, such as currencies, and the empty text of padding.
+    ``digit``: digits alone, one or more; ``letter``: a single letter; ``word``: longer, with a letter, a word or a
+    piece of one; ``operator``: of + - * / = alone; ``punctuation``: other marks alone, the brackets < and > among them;
+    ``space``: spaces and line ends alone; ``other``: the rest, such as currencies, and the empty text of padding.
     """
     if text and text.isspace():
         return "space"
