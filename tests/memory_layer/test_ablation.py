@@ -1,4 +1,5 @@
 from copy import deepcopy
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -82,10 +83,9 @@ def of_rng():
     return np.random.default_rng(3)
 
 
-CHECKED = [(case, layer, mode) for case in CASES for layer in (0, 1) for mode in MODES]
-CHECKED = [
+CHECKED = [  # of each case the layers that have a memory, and the modes that its keys have
     (case, layer, mode)
-    for case, layer, mode in CHECKED
+    for case, layer, mode in product(CASES, (0, 1), MODES)
     if layer in [n % CASES[case].get("n_layers", 2) for n in CASES[case].get("memory_layers", [-1])]
     and mode.startswith(("slot", "value", "key_" if CASES[case].get("keys") == "flat" else "halfkey_"))
 ]
