@@ -10,6 +10,7 @@ from memorization.associative_memory.conditions import AssociativeMemory
 from memorization.atlas.conditions import Atlas
 from memorization.capacity.conditions import Capacity
 from memorization.configuration import check, with_defaults
+from memorization.extraction.conditions import Extraction
 from memorization.family import Family
 from memorization.grokking.conditions import Grokking
 from memorization.memory_layer.conditions import MemoryLayer
@@ -22,6 +23,7 @@ FAMILIES: tuple[type[Family], ...] = (
     Grokking,
     Capacity,
     MemoryLayer,
+    Extraction,
     Atlas,
 )
 

@@ -1,0 +1,1 @@
+"""What the tables of the attack say: rates, differences, fits, membership, forecasts. No torch."""

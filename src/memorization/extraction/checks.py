@@ -1,0 +1,117 @@
+"""What no schema can say of the family's section: values that cannot go together, names that are none.
+
+Imported when the Snakefile is read: nothing here may import torch.
+"""
+
+from collections.abc import Mapping
+
+from memorization.configuration import ConfigurationError, named, names
+from memorization.extraction.sources import check_model, check_texts, check_tokenizer
+from memorization.family import Family
+from memorization.models.language_model_size import non_embedding
+
+ALIKE = 0.1  # largest difference of the parameters of a pair, embedding and head apart, as a share of the first's
+
+
+def check_family(family: Family) -> None:
+    """All checks.
+
+    Raises
+    ------
+    ConfigurationError
+        One line that names the key.
+    """
+    twice = {*names(family.section["conditions"])} & {*names(family.section["pretrained"])}
+    if twice:
+        raise ConfigurationError(f"{family.name}.pretrained: {min(twice)} is a condition too; names must differ")
+    if not family.attacked:
+        raise ConfigurationError(f"{family.name}.conditions: there is no model; allowed: one here or in pretrained")
+    for data in family.section["datasets"]:
+        _check_data(family, data["name"])
+    for name in family.names:
+        _check_condition(family, name)
+    for entry in family.section["pretrained"]:
+        where = f"{family.name}.pretrained[{entry['name']}]"
+        named(family.section["datasets"], entry["dataset"], f"{where}.dataset")
+        check_model(entry["model"], f"{where}.model")
+        check_tokenizer(entry["model"], f"{where}.model")
+        if family.condition(entry["name"])["architecture"] is None:
+            raise ConfigurationError(f"{where}.architecture: missing; allowed: neox, mamba, llama, as config.json says")
+    for name in family.attacked:
+        _check_others(family, name)
+
+
+def _check_data(family: Family, name: str) -> None:
+    where = f"{family.name}.datasets[{name}]"
+    data = family.data_settings(name)
+    if data["kind"] == "texts":
+        if data["tokenizer"] is None:
+            raise ConfigurationError(f"{where}.tokenizer: none, and no model of pretrained has the data set")
+        check_texts(data | {"name": data["repository"]}, where)
+        return
+    groups = 3 * len(data["copies"])
+    if data["per_type"] % groups:
+        raise ConfigurationError(
+            f"{where}.per_type: {data['per_type']}; allowed: multiples of {groups}, for three groups with as many "
+            f"windows of each of {len(data['copies'])} numbers of copies"
+        )
+    length = max(prefix for prefix, _ in data["lengths"]) + max(suffix for _, suffix in data["lengths"])
+    if data["row_length"] < 2 * length:
+        raise ConfigurationError(
+            f"{where}.row_length: {data['row_length']}; allowed: at least two windows, {2 * length}"
+        )
+    if data["leak_ngram"] > length:
+        raise ConfigurationError(f"{where}.leak_ngram: {data['leak_ngram']}; allowed: at most a window, {length}")
+
+
+def _check_condition(family: Family, name: str) -> None:
+    where, condition = f"{family.name}.conditions[{name}]", family.condition(name)
+    data = named(family.section["datasets"], condition["dataset"], f"{where}.dataset")
+    if data["kind"] != "python":
+        raise ConfigurationError(f"{where}.dataset: {data['name']} is of kind {data['kind']}; allowed: of kind python")
+    if condition["architecture"] == "neox" and condition["d_model"] % condition["n_heads"]:
+        raise ConfigurationError(
+            f"{where}.d_model: {condition['d_model']} is not divisible by n_heads, {condition['n_heads']}"
+        )
+    if condition["max_length"] < data["row_length"]:
+        raise ConfigurationError(
+            f"{where}.max_length: {condition['max_length']}; allowed: at least the row_length of {data['name']}, "
+            f"{data['row_length']}"
+        )
+    longest = max(family.section["interference"]["distances"]) + max(map(sum, data["lengths"]))
+    if "interference" in condition["stages"] and longest > condition["max_length"]:
+        raise ConfigurationError(
+            f"{family.name}.interference.distances: with a window {longest} tokens, but {name} takes at most "
+            f"{condition['max_length']}"
+        )
+
+
+def _check_others(family: Family, name: str) -> None:
+    """What a model says of others: that they exist and are of its data set, and that a pair is alike."""
+    kind = "pretrained" if name in family.pretrained else "conditions"
+    where, condition = f"{family.name}.{kind}[{name}]", family.condition(name)
+    for key in ("small", "pair"):
+        other = condition[key]
+        if other is None:
+            continue
+        if other not in family.attacked or other == name:
+            raise ConfigurationError(
+                f"{where}.{key}: there is no other model {other!r}; allowed: {', '.join(family.attacked)}"
+            )
+        if family.condition(other)["dataset"] != condition["dataset"]:
+            raise ConfigurationError(f"{where}.{key}: {other} has another dataset; allowed: one of the same")
+    if condition["pair"] and kind == "conditions" and condition["pair"] in family.names:
+        _check_alike(where, condition, family.condition(condition["pair"]))
+    if kind == "pretrained":
+        for stage in condition["stages"]:
+            if stage == "map" and family.dataset(name)["kind"] != "python":
+                raise ConfigurationError(f"{where}.stages: map; allowed with texts from elsewhere: all others")
+
+
+def _check_alike(where: str, condition: Mapping, other: Mapping) -> None:
+    one, two = non_embedding(condition), non_embedding(other)
+    if abs(one - two) > ALIKE * one:
+        raise ConfigurationError(
+            f"{where}.pair: {other['name']} has {two} parameters besides embedding and head, this one {one}; allowed: "
+            f"within {ALIKE:.0%}"
+        )

@@ -1,0 +1,231 @@
+"""Models and texts that are named in the configuration, looked at before any job starts.
+
+Imported when the Snakefile is read: nothing here may import torch or transformers.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from hashlib import file_digest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memorization.configuration import ConfigurationError
+from memorization.extraction.pile import PILE
+from memorization.hub import split_name
+from memorization.models.language_model_size import NAMES
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+CONFIG, TOKENIZER, WEIGHTS, INDEX = "config.json", "tokenizer.json", "model.safetensors", "model.safetensors.index.json"
+OF_HUB = "name@commit of the hub, the commit 40 hexadecimal digits"
+OF_MODELS = f"a folder with {CONFIG}, {TOKENIZER} and {WEIGHTS} (or {INDEX}), or {OF_HUB}"
+COLUMNS = ("text", "tokens", "data_type", "copies")
+
+
+def check_model(name: str, where: str) -> None:
+    """Refuse what is neither a folder with a model and its tokenizer nor a name of the hub with a commit.
+
+    Parameters
+    ----------
+    name : see above
+    where : the key of the configuration, for the message
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        _check_hub(name, where, OF_MODELS)
+        return
+    for file in (CONFIG, TOKENIZER):
+        _json(folder / file, where, OF_MODELS)
+    if (folder / WEIGHTS).is_file():
+        return
+    parts = _json(folder / INDEX, where, OF_MODELS, missing=f"{folder / WEIGHTS}: there is no such file")
+    for part in sorted(set(parts.get("weight_map", {}).values())):
+        if not (folder / part).is_file():
+            raise ConfigurationError(f"{where}: {folder / part}: there is no such file, but {INDEX} names it")
+
+
+def check_tokenizer(model: str, where: str) -> None:
+    """Refuse a folder whose tokenizer has ids that its model has no embedding of; models of the hub are let pass.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return
+    tokenizer, config = (_json(folder / file, where, OF_MODELS) for file in (TOKENIZER, CONFIG))
+    known = tokenizer.get("model", {}).get("vocab", {})
+    ids = list(known.values()) if isinstance(known, Mapping) else list(range(len(known)))
+    ids += [token["id"] for token in tokenizer.get("added_tokens", ())]
+    size = config.get("vocab_size")
+    if not ids or not isinstance(size, int) or max(ids) >= size:
+        raise ConfigurationError(
+            f"{where}: {folder}: {TOKENIZER} has {max(ids, default=-1) + 1} ids, and {CONFIG} a vocab_size of {size}; "
+            "allowed: at least as many as ids"
+        )
+
+
+def architecture_of(model: str) -> str | None:
+    """What a folder's ``config.json`` says that it is (``pretrained_models.architecture``); None if it does not."""
+    path = Path(model) / CONFIG
+    try:
+        kind = json.loads(path.read_text("utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return NAMES.get(kind, kind)
+
+
+def check_texts(settings: Mapping, where: str) -> None:
+    """Refuse texts that are not there or have not the columns named; see ``texts.windows_of`` for the settings.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    for pair in (("path", "name"), ("text", "tokens")):
+        if sum(settings.get(key) is not None for key in pair) != 1:
+            raise ConfigurationError(f"{where}: allowed: either {pair[0]} or {pair[1]}, the other null")
+    if settings.get("data_types") and not settings.get("data_type"):
+        raise ConfigurationError(f"{where}.data_types: needs data_type, the column that tells them")
+    if (settings.get("data_type") or "").endswith("pile_set_name"):
+        for name in settings.get("data_types") or ():
+            if name not in PILE:
+                raise ConfigurationError(f"{where}.data_types: {name!r} is not of the Pile; known: {', '.join(PILE)}")
+    if settings.get("path") is not None:
+        _check_file(settings, where)
+        return
+    _check_hub(settings["name"], f"{where}.name", OF_HUB)
+    if not settings.get("split"):
+        raise ConfigurationError(f"{where}.split: missing; a data set of the hub is read from one of its splits")
+
+
+def same_ids(first: "Tokenizer", second: "Tokenizer") -> bool:
+    """Whether two tokenizers give all texts the same ids: the same vocabulary, merges, added tokens and splitting."""
+    return _decides(first) == _decides(second)
+
+
+def same_tokenizer(first: str | Path, second: str | Path) -> bool:
+    """``same_ids`` of the ``tokenizer.json`` of two folders."""
+    from tokenizers import Tokenizer
+
+    return same_ids(*(Tokenizer.from_file(str(Path(folder) / TOKENIZER)) for folder in (first, second)))
+
+
+def contents(name: str | Path) -> dict[str, str]:
+    """What local files a result depends on: the sha256 by path, read again where a file has changed.
+
+    Parameters
+    ----------
+    name : a file, or a model's folder (of which those files that are read); of a name of the hub nothing, as its
+        commit says it all
+    """
+    path = Path(name)
+    if path.is_dir():
+        paths = sorted({*(path / file for file in (CONFIG, TOKENIZER, INDEX)), *path.glob("*.safetensors")})
+    else:
+        paths = [path]
+    there = [(each, each.stat()) for each in paths if each.is_file()]
+    return {str(each): _digest(each, stat.st_mtime_ns, stat.st_size) for each, stat in there}
+
+
+def _check_hub(name: str, where: str, allowed: str) -> None:
+    try:
+        repository, _ = split_name(name)
+    except ValueError as error:
+        missing = "" if "@" in name else "there is no such folder, and no commit behind a name; "
+        raise ConfigurationError(f"{where}: {name!r}: {missing}allowed: {allowed}") from error
+    if not repository or repository.startswith((".", "/", "~")) or repository.count("/") > 1:
+        raise ConfigurationError(f"{where}: {name!r} is no name of the hub; allowed: {allowed}")
+
+
+def _check_file(settings: Mapping, where: str) -> None:
+    path = Path(settings["path"])
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise ConfigurationError(f"{where}.path: {path} is neither JSON Lines nor Parquet; allowed: .jsonl, .parquet")
+    if not path.is_file():
+        raise ConfigurationError(f"{where}.path: {path}: there is no such file; allowed: a .jsonl or .parquet file")
+    columns = _parquet_columns(path, where) if path.suffix == ".parquet" else _first_line(path, where)
+    for key in COLUMNS:
+        if settings.get(key) is not None and settings[key] not in columns:
+            raise ConfigurationError(f"{where}.{key}: {path} has no {settings[key]!r}; allowed: {', '.join(columns)}")
+
+
+def _parquet_columns(path: Path, where: str) -> list[str]:
+    """Names of the columns, and behind dots of what is nested in them."""
+    import pyarrow.parquet as pq
+    import pyarrow.types as types
+
+    def below(field, before: str) -> list[str]:
+        inner = list(field.type) if types.is_struct(field.type) else []
+        return [before + field.name, *(name for each in inner for name in below(each, f"{before}{field.name}."))]
+
+    try:
+        schema = pq.read_schema(path)
+    except Exception as error:  # the library raises several kinds
+        raise ConfigurationError(f"{where}.path: {path} cannot be read as Parquet ({_line(error)})") from error
+    return [name for field in schema for name in below(field, "")]
+
+
+def _first_line(path: Path, where: str) -> list[str]:
+    """As ``_parquet_columns``, of the first line of a JSON Lines file."""
+
+    def below(row: Mapping, before: str) -> list[str]:
+        names = []
+        for name, value in row.items():
+            names += [before + name, *(below(value, f"{before}{name}.") if isinstance(value, Mapping) else [])]
+        return names
+
+    try:
+        with path.open(encoding="utf-8") as file:
+            row = json.loads(file.readline())
+    except ValueError as error:
+        raise ConfigurationError(f"{where}.path: the first line of {path} is no JSON ({_line(error)})") from error
+    if not isinstance(row, Mapping):
+        raise ConfigurationError(f"{where}.path: the first line of {path} is no JSON object; allowed: one a line")
+    return below(row, "")
+
+
+def _json(path: Path, where: str, allowed: str, missing: str | None = None) -> Mapping:
+    if not path.is_file():
+        raise ConfigurationError(f"{where}: {missing or f'{path}: there is no such file'}; allowed: {allowed}")
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ConfigurationError(f"{where}: {path} is no JSON ({_line(error)})") from error
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{where}: {path} is no JSON object")
+    return value
+
+
+def _decides(tokenizer: "Tokenizer") -> dict:
+    """Of a tokenizer as JSON what decides over ids; as the library writes it, whatever version wrote the file."""
+    whole = json.loads(tokenizer.to_str())
+    flags = ("id", "content", "single_word", "lstrip", "rstrip")
+    added = sorted([token[flag] for flag in flags] for token in whole["added_tokens"])
+    return {key: _without_offsets(whole[key]) for key in ("model", "normalizer", "pre_tokenizer")} | {"added": added}
+
+
+def _without_offsets(value):
+    """Without ``trim_offsets``, which says where tokens stand, not which."""
+    if isinstance(value, list):
+        return [_without_offsets(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _without_offsets(each) for key, each in value.items() if key != "trim_offsets"}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+@cache
+def _digest(path: Path, changed: int, size: int) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,175 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from memorization.extraction.analysis.membership import (
+    auc,
+    membership,
+    membership_table,
+    recall_at_errors,
+    tpr_at_fpr,
+)
+from memorization.extraction.analysis.membership_scores import blind, lira
+
+RNG = np.random.default_rng(0)
+
+
+def test_auc_counts_pairs_and_half_of_the_ties():
+    scores, member = np.array([3, 1, 2, 2, 0]), np.array([True, True, False, False, False])
+    assert auc(scores, member) == pytest.approx((3 + 1) / 6)
+    assert auc([1, 1, 1], [True, False, False]) == 0.5
+    assert np.isnan(auc([1, 2], [True, True]))
+
+
+def test_auc_is_that_of_all_pairs():
+    scores, member = RNG.integers(0, 9, 60).astype(float), RNG.random(60) < 0.4
+    scores[7] = np.nan
+    won = [
+        (one > other) + (one == other) / 2
+        for one in scores[member & ~np.isnan(scores)]
+        for other in scores[~member & ~np.isnan(scores)]
+    ]
+    assert auc(scores, member) == pytest.approx(np.mean(won))
+
+
+@pytest.mark.parametrize("fpr", [0.0, 0.01, 0.05, 0.3, 1.0])
+def test_the_true_positive_rate_is_the_best_of_all_thresholds_that_keep_to_the_false_positives(fpr):
+    scores, member = RNG.integers(0, 900, 600).astype(float), RNG.random(600) < 0.3
+    rates = [
+        (scores[member] >= threshold).mean()
+        for threshold in [*scores, 1000]
+        if (scores[~member] >= threshold).mean() <= fpr
+    ]
+    assert tpr_at_fpr(scores, member, fpr) == max(rates)
+
+
+def test_recall_counts_members_before_the_last_allowed_error():
+    scores = np.array([9, 8, 7, 6, 5, 4, 3])
+    member = np.array([True, False, True, False, True, False, True])
+    assert recall_at_errors(scores, member, 1) == 1 / 4
+    assert recall_at_errors(scores, member, 2) == 2 / 4
+    assert recall_at_errors(scores, member, 3) == 3 / 4
+    assert np.isnan(recall_at_errors(scores, member, 4))
+    assert recall_at_errors([1, 1], [True, False], 1) == 0
+
+
+def planted(condition="neox_s", seeds=(0, 1, 2), windows=("a", "b", "c"), controls=("x", "y")):
+    """Window n is unseen in seed n; a seen window is cheaper by its copies."""
+    rows = []
+    for seed in seeds:
+        for number, window in enumerate(windows):
+            copies = 0 if number == seed else 2
+            row = {"role": "planted", "copies": copies, "nll": 3 + 0.1 * seed + 0.01 * number - copies}
+            rows.append(row | {"seed": seed, "window": window})
+        for number, window in enumerate(controls):
+            row = {"role": "control", "copies": 0, "nll": 3 + 0.1 * seed * (-1) ** number}
+            rows.append(row | {"seed": seed, "window": window})
+    scores = pd.DataFrame(rows).assign(condition=condition)
+    ratios = ["zlib_ratio", "lowercase_ratio", "min_k", "min_k_plus_plus", "window_min_perplexity"]
+    columns = dict.fromkeys(ratios, 1.0) | {"small_large_ratio": np.nan}
+    return scores.assign(**columns, architecture="neox")
+
+
+def test_a_window_is_measured_against_the_model_that_never_saw_it():
+    scores = planted().sample(frac=1, random_state=0)
+    found = scores.assign(lira=lira(scores)).set_index(["window", "seed"])
+    sigma = 0.1  # the standard deviation of 3, 3.1, 3.2
+    assert found.loc[("a", 1), "lira"] == pytest.approx((3.0 - 1.1) / sigma)  # a is unseen in seed 0
+    assert found.loc[("a", 2), "lira"] == pytest.approx((3.0 - 1.2) / sigma)
+    assert found.loc[("c", 0), "lira"] == pytest.approx((3.22 - 1.02) / sigma)
+    assert np.isnan(found.loc[("a", 0), "lira"])
+
+
+def test_a_control_is_measured_against_the_next_seed():
+    scores = planted()
+    found = scores.assign(lira=lira(scores)).set_index(["window", "seed"])["lira"]
+    np.testing.assert_allclose(found["x"], [1, 1, -2])
+    np.testing.assert_allclose(found["y"], [-1, -1, 2])
+
+
+def test_runs_one_below_another_keep_their_own_scores():
+    two = pd.concat([planted(), planted("mamba_s").assign(nll=lambda rows: 2 * rows["nll"])])  # row labels stand twice
+    shuffled = two.sample(frac=1, random_state=0)
+    found = shuffled.assign(lira=lira(shuffled)).set_index(["condition", "window", "seed"])["lira"]
+    assert found[("neox_s", "a", 1)] == pytest.approx((3.0 - 1.1) / 0.1)
+    np.testing.assert_allclose(found["mamba_s"], found["neox_s"].reindex(found["mamba_s"].index))
+
+
+def test_two_seeds_and_texts_have_no_likelihood_ratio():
+    assert lira(planted(seeds=(0, 1))).isna().all()
+    both = pd.concat([planted(seeds=(0, 1)), planted("mamba_s")], ignore_index=True)
+    assert lira(both).notna().groupby(both["condition"]).any().tolist() == [True, False]
+    texts = planted(windows=("t",), controls=()).assign(role="text", copies=4)
+    beside = pd.concat([planted(), texts], ignore_index=True)
+    assert lira(beside)[beside["role"] == "text"].isna().all()
+
+
+def test_the_blind_baseline_finds_words_of_members_and_nothing_where_there_is_nothing():
+    tokens, member = RNG.integers(0, 50, (300, 20)), np.arange(300) < 100
+    assert abs(auc(blind(tokens, member, np.random.default_rng(1)), member) - 0.5) < 0.1
+    tokens[member, 0] = 60
+    assert auc(blind(tokens, member, np.random.default_rng(1)), member) > 0.95
+
+
+def test_the_blind_baseline_has_not_seen_the_windows_that_it_judges():
+    """Each window has tokens of its own: whoever looked at a window itself would tell them all."""
+    tokens, member = np.arange(400).reshape(100, 4), np.arange(100) < 50
+    odds = blind(tokens, member, np.random.default_rng(0))
+    assert np.unique(np.round(odds, 9)).size <= 5
+    assert abs(auc(odds, member) - 0.5) < 0.01
+
+
+def test_too_few_windows_have_no_blind_baseline():
+    assert np.isnan(blind(np.arange(12).reshape(4, 3), np.array([True, False, False, False]), RNG)).all()
+
+
+def test_planted_windows_that_the_run_never_saw_are_neither():
+    scores = planted(seeds=(0,))
+    np.testing.assert_array_equal(membership(scores), [np.nan, 1, 1, 0, 0])
+
+
+def test_texts_are_judged_where_nothing_is_planted():
+    texts = pd.DataFrame({"condition": "hubble", "seed": 0, "role": "text", "copies": [0, 4, -1]})
+    np.testing.assert_array_equal(membership(texts), [0, 1, np.nan])
+    mixed = pd.concat([texts, planted("hubble", (0,))], ignore_index=True)
+    assert membership(mixed)[:3].isna().all()
+
+
+@pytest.fixture(scope="module")
+def table():
+    windows = [*(f"p{n}" for n in range(30)), *(f"c{n}" for n in range(120))]
+    scores = []
+    for seed in (0, 1, 2):
+        copies = np.r_[np.where(np.arange(30) % 3 == seed, 0, 1 + (np.arange(30) >= 15)), np.zeros(120, int)]
+        role = ["planted"] * 30 + ["control"] * 120
+        nll = 3 - copies + 1e-3 * np.random.default_rng(seed).standard_normal(150)
+        rows = planted(seeds=(seed,), windows=windows, controls=())
+        scores.append(rows.assign(role=role, copies=copies, nll=nll, min_k=-nll, zlib_ratio=nll, lowercase_ratio=-nll))
+    return membership_table(pd.concat(scores), windows, np.random.default_rng(3).integers(0, 30, (150, 8)))
+
+
+def test_each_score_has_its_rows_by_copies_and_larger_speaks_for_membership(table):
+    row = table.set_index(["seed", "score", "copies"]).loc[(0, "loss", -1)]
+    assert (row["n_members"], row["n_non_members"]) == (20, 120)
+    good = table[table["score"].isin(["loss", "min_k", "zlib_ratio", "lowercase_ratio", "lira"])]
+    assert (good[["auc", "tpr_at_1_fpr", "recall_at_100_errors"]] == 1).all(axis=None)
+    loss = table[(table["score"] == "loss") & (table["seed"] == 0)]
+    assert loss[["copies", "n_members"]].values.tolist() == [[-1, 20], [1, 10], [2, 10]]
+    flat = table[table["score"].isin(["min_k_plus_plus", "window_min_perplexity"])]
+    assert (flat["auc"] == 0.5).all()
+    assert set(table.loc[table["score"] == "lira", "seed"]) == {0, 1, 2}
+
+
+def test_a_score_that_a_run_does_not_have_has_no_row(table):
+    assert "small_large_ratio" not in set(table["score"])
+    assert "blind" in set(table["score"])
+    alone = planted(seeds=(0,))
+    found = membership_table(alone, list(alone["window"]), np.zeros((5, 3), int))
+    assert "lira" not in set(found["score"])
+
+
+def test_where_all_is_unknown_the_table_is_empty_and_has_its_columns(table):
+    texts = planted(seeds=(0,)).assign(role="text", copies=-1)
+    empty = membership_table(texts, list(texts["window"]), np.zeros((5, 3), int))
+    assert len(empty) == 0
+    assert list(empty) == list(table)

@@ -1,0 +1,11 @@
+"""Rule extraction_interference_figure: exact reproduction behind unrelated text."""
+
+from memorization.extraction.probe_figures import interference_figure
+from memorization.files import read_tables
+from memorization.job import job
+from memorization.plotting import save
+
+with job(snakemake) as this:
+    plotting = this.settings("plotting")
+    figure = interference_figure(read_tables(this.input.runs), this.settings("settings"), plotting)
+    save(figure, this.output, plotting, this.made_by)

@@ -1,0 +1,11 @@
+"""Rule extraction_prefix_figure: exact reproduction against the prefix's length."""
+
+from memorization.extraction.rate_figures import prefix_figure
+from memorization.files import read_tables
+from memorization.job import job
+from memorization.plotting import save
+
+with job(snakemake) as this:
+    plotting = this.settings("plotting")
+    figure = prefix_figure(read_tables(this.input.runs), this.settings("settings"), plotting)
+    save(figure, this.output, plotting, this.made_by)
