@@ -5,8 +5,9 @@ from memorization.extraction.attacked_shard import joined
 from memorization.extraction.evaluation import Evaluated
 from memorization.extraction.source_format import report, source_table
 from memorization.files import read_arrays, read_table
+from memorization.findings import csv_text
 from memorization.job import job
-from memorization.text_files import write_csv, write_text
+from memorization.text_files import write_text
 
 with job(snakemake) as this:
     found, small = (joined(list(map(read_arrays, paths))) for paths in (this.input.shards, this.input.small))
@@ -18,6 +19,6 @@ with job(snakemake) as this:
     this.write_table(scores, this.output.scores)
     this.write_table(rates(prompts), this.output.rates)
     this.write_table(source_table(prompts, scores), this.output.source)
-    write_csv(this.output.prompts_csv, prompts)
-    write_csv(this.output.source_csv, source_table(prompts, scores))
+    write_text(this.output.prompts_csv, csv_text(prompts))
+    write_text(this.output.source_csv, csv_text(source_table(prompts, scores)))
     write_text(this.output.source_txt, report(source_table(prompts, scores)))
