@@ -327,3 +327,38 @@ rule extraction_map:
         "extraction: the extraction map of {wildcards.condition}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/extraction/map.py"
+
+
+rule extraction_samples:
+    input:
+        prompts=FILES["extraction"]["prompts"],
+    output:
+        page=report(
+            "results/extraction/samples/{condition}/seed{seed}.html",
+            caption="../workflow/report/extraction_samples.rst",
+            category="extraction",
+            labels={"figure": "samples of {condition}, seed {seed}"},
+        ),
+    log:
+        "logs/extraction/samples/{condition}/seed{seed}.log",
+    benchmark:
+        "logs/extraction/samples/{condition}/seed{seed}.timing.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: EXTRACTION.section["outputs"]["mem_mb"] * attempt,
+        runtime=lambda wildcards, attempt: EXTRACTION.section["outputs"]["runtime"] * attempt,
+    params:
+        samples=canonical(EXTRACTION.section["samples"]),
+        code=code_digest(f"{SCRIPTS}/extraction/samples.py"),
+    message:
+        "extraction: samples of {wildcards.condition}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/extraction/samples.py"
+
+
+TARGETS["extraction"] = [
+    rules.extraction_samples.output.page.format(condition=name, seed=EXTRACTION.seeds(name)[0])
+    for name in EXTRACTION.attacked
+]

@@ -1,7 +1,7 @@
 # Tables and figures of all families: loops over the declarations of each family.
 for family in FAMILIES.values():
     FILES.setdefault(family.name, {})
-    TARGETS[family.name] = []
+    TARGETS.setdefault(family.name, [])
     for table in family.tables:
         for name, ending in table.outputs.items():
             FILES[family.name][f"{name}_table"] = f"results/tables/{family.name}_{ending}"

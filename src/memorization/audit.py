@@ -25,6 +25,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -199,7 +200,11 @@ def _read(path: Path) -> tuple[dict, dict[str, str]]:
         if path.suffix in (".pdf", ".png", ".svg"):
             made_by = read_figure_made_by(path)
         elif path.suffix == ".json":
-            made_by = json.loads(path.read_text("utf-8"))["made_by"]
+            made_by = _read_json(path)
+        elif path.suffix == ".html":
+            made_by = json.loads(_NotedInHead(path.read_text("utf-8")).made_by)
+        elif path.suffix == ".txt":
+            made_by = read_made_by(path.with_suffix(".parquet"))
         elif path.suffix == ".csv":
             made_by = _read_csv(path)
         elif path.suffix in READERS:
@@ -210,6 +215,26 @@ def _read(path: Path) -> tuple[dict, dict[str, str]]:
         direct = {name: entry["sha256"] for name, entry in made_by.get("made_from", {}).items()}
         noted = made_by.get("made_from_earlier", {}) | direct
         return made_by, {name: str(digest) for name, digest in noted.items()}
+
+
+def _read_json(path: Path) -> dict:
+    """What made a JSON file: it says so, or ``config.json`` beside it does, of a tokenizer that takes no other keys."""
+    found = json.loads(path.read_text("utf-8"))
+    beside = path.with_name("config.json")
+    return found["made_by"] if "made_by" in found else json.loads(beside.read_text("utf-8"))["made_by"]
+
+
+class _NotedInHead(HTMLParser):
+    """A page whose ``meta`` element ``made_by`` says what made it."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.made_by = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "meta" and dict(attrs).get("name") == "made_by":
+            self.made_by = dict(attrs)["content"]
 
 
 def _read_csv(path: Path) -> dict:
