@@ -80,7 +80,7 @@ rule extraction_pack:
     benchmark:
         "logs/extraction/pack/{dataset}/seed{seed}.timing.tsv"
     conda:
-        "../envs/analysis.yaml"
+        "../envs/training.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: EXTRACTION.section["outputs"]["mem_mb"] * attempt,

@@ -6,6 +6,7 @@ Imported when the Snakefile is read: nothing here may import torch.
 from collections.abc import Mapping
 
 from memorization.configuration import ConfigurationError, named, names
+from memorization.extraction.prompts import tokens_needed
 from memorization.extraction.sources import check_model, check_texts, check_tokenizer
 from memorization.family import Family
 from memorization.models.language_model_size import non_embedding
@@ -55,7 +56,7 @@ def _check_data(family: Family, name: str) -> None:
             f"{where}.per_type: {data['per_type']}; allowed: multiples of {groups}, for three groups with as many "
             f"windows of each of {len(data['copies'])} numbers of copies"
         )
-    length = max(prefix for prefix, _ in data["lengths"]) + max(suffix for _, suffix in data["lengths"])
+    length = tokens_needed(data["lengths"])
     if data["row_length"] < 2 * length:
         raise ConfigurationError(
             f"{where}.row_length: {data['row_length']}; allowed: at least two windows, {2 * length}"
@@ -78,7 +79,7 @@ def _check_condition(family: Family, name: str) -> None:
             f"{where}.max_length: {condition['max_length']}; allowed: at least the row_length of {data['name']}, "
             f"{data['row_length']}"
         )
-    longest = max(family.section["interference"]["distances"]) + max(map(sum, data["lengths"]))
+    longest = max(family.section["interference"]["distances"]) + tokens_needed(data["lengths"])
     if "interference" in condition["stages"] and longest > condition["max_length"]:
         raise ConfigurationError(
             f"{family.name}.interference.distances: with a window {longest} tokens, but {name} takes at most "

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from memorization.configuration import named, names
 from memorization.extraction.checks import check_family
+from memorization.extraction.prompts import tokens_needed
 from memorization.extraction.sources import architecture_of, contents
 from memorization.family import Family, Figure, Files, Table
 from memorization.hub import split_name
@@ -230,15 +231,10 @@ class Extraction(Family):
         return {"conditions": self.attacked, "architectures": architectures, "pairs": self.pairs}
 
 
-def window_length(data: Mapping) -> int:
-    """Tokens of a window: the longest prefix and the longest suffix."""
-    return max(prefix for prefix, _ in data["lengths"]) + max(suffix for _, suffix in data["lengths"])
-
-
 def packed_rows(data: Mapping) -> int:
     """Training rows of a data set of kind python; of each type two of three groups are planted."""
     planted = len(data["data_types"]) * data["per_type"] * 2 // 3 * sum(data["copies"]) // len(data["copies"])
-    return (planted * window_length(data) + data["background"]) // data["row_length"]
+    return (planted * tokens_needed(data["lengths"]) + data["background"]) // data["row_length"]
 
 
 def _contents(*found: str | None) -> dict[str, dict[str, str]]:

@@ -1,6 +1,6 @@
 """Rule extraction_texts: windows of texts from elsewhere, by the tokenizer of the models that are attacked."""
 
-from memorization.extraction.conditions import window_length
+from memorization.extraction.prompts import tokens_needed
 from memorization.extraction.texts import windows_of
 from memorization.extraction.windows import as_arrays
 from memorization.job import job
@@ -10,7 +10,7 @@ from memorization.provenance import generator
 with job(snakemake) as this:
     settings = this.settings("dataset")
     tokenizer, rng = tokenizer_of(settings["tokenizer"]), generator("extraction", settings["name"], "windows")
-    of_hub = {"name": settings["repository"], "window": window_length(settings)}
+    of_hub = {"name": settings["repository"], "window": tokens_needed(settings["lengths"])}
     windows, tokens = windows_of(settings | of_hub, tokenizer, rng)
     this.write_table(windows, this.output.windows)
     this.write_arrays(as_arrays(tokens, tokenizer.to_str(), n_ids(tokenizer)), this.output.tokens)
