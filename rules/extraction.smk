@@ -258,7 +258,9 @@ rule extraction_near_verbatim:
     params:
         condition=lambda wildcards: canonical(EXTRACTION.settings(wildcards.condition)),
         attack=lambda wildcards: canonical(EXTRACTION.attack(wildcards.condition)),
-        stage=canonical(EXTRACTION.section["near_verbatim"]),
+        stage=lambda wildcards: canonical(
+            EXTRACTION.section["near_verbatim"] | {"exact": wildcards.condition in EXTRACTION.names}
+        ),
         code=code_digest(f"{SCRIPTS}/extraction/near_verbatim.py"),
     message:
         "extraction: nearly verbatim text of {wildcards.condition}, seed {wildcards.seed}"

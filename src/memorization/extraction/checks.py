@@ -45,6 +45,10 @@ def check_family(family: Family) -> None:
 def _check_data(family: Family, name: str) -> None:
     where = f"{family.name}.datasets[{name}]"
     data = family.data_settings(name)
+    try:
+        length = tokens_needed(data["lengths"])
+    except ValueError as error:
+        raise ConfigurationError(f"{where}.{error}") from error
     if data["kind"] == "texts":
         if data["tokenizer"] is None:
             raise ConfigurationError(f"{where}.tokenizer: none, and no model of pretrained has the data set")
@@ -56,7 +60,6 @@ def _check_data(family: Family, name: str) -> None:
             f"{where}.per_type: {data['per_type']}; allowed: multiples of {groups}, for three groups with as many "
             f"windows of each of {len(data['copies'])} numbers of copies"
         )
-    length = tokens_needed(data["lengths"])
     if data["row_length"] < 2 * length:
         raise ConfigurationError(
             f"{where}.row_length: {data['row_length']}; allowed: at least two windows, {2 * length}"

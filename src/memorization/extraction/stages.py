@@ -68,21 +68,27 @@ class AttackedRun:
         place = order.groupby("copies").cumcount()
         return np.sort(order.index[np.lexsort((order["copies"], place))[:n_windows]].to_numpy())
 
-    def near_verbatim(self, n_windows: int, substitutes: int) -> pd.DataFrame:
+    def near_verbatim(self, n_windows: int, substitutes: int, exact: bool) -> pd.DataFrame:
         """The probability of suffixes within Hamming distance 1, a row a window, behind the longest prefix.
+
+        Parameters
+        ----------
+        n_windows : how many windows
+        substitutes : the likeliest tokens a place that the bound has
+        exact : whether ``mass`` is computed, which takes a pass for each token that sampling can give at each place
 
         Returns
         -------
         DataFrame: the run; ``window``, ``role``, ``data_type``, ``copies``; ``p_z`` of the true suffix, ``mass`` of all
-        within distance 1, and ``bound``, the part of it that the likeliest ``substitutes`` a place have.
+        within distance 1 (NaN where not ``exact``), and ``bound``, the part of it that the ``substitutes`` have.
         """
         rows = self.sample(n_windows, "near verbatim")
         options = {key: self.settings[key] for key in ("temperature", "top_k", "batch_tokens")}
         prompt, found = self.prompt, []
         for row in rows:
             cut = self.tokens[row, : prompt.suffix_start], self.tokens[row, prompt.suffix_start : prompt.end]
-            p_z, of_all = mass(self.model, *cut, **options)
-            bound = lower_bound(self.model, *cut, **options, substitutes=substitutes)[1]
+            p_z, bound = lower_bound(self.model, *cut, **options, substitutes=substitutes)
+            of_all = mass(self.model, *cut, **options)[1] if exact else np.nan
             found.append((p_z, of_all, bound))
         return self._table(rows).assign(**dict(zip(("p_z", "mass", "bound"), np.transpose(found), strict=True)))
 
