@@ -83,7 +83,8 @@ def test_a_saved_model_comes_back_with_its_logits_less_those_of_padded_ids(folde
         expected = plain(tokens, use_cache=False).logits
     assert expected.shape[-1] == PADDED
     assert found.vocabulary == byte_pairs().get_vocab_size() == 271
-    torch.testing.assert_close(found.logits(tokens), expected[..., :271], rtol=0, atol=0)
+    torch.testing.assert_close(found.model.state_dict(), plain.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(found.logits(tokens), expected[..., :271], rtol=0, atol=1e-6)  # Mamba by our scan
     assert not found.model.training
     assert architecture(str(folders / kind)) == kind
 

@@ -1,6 +1,7 @@
 """Causal language models and their tokenizers from elsewhere: of a folder in Hugging Face's format, or of its hub."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer
 from memorization.hub import hub_file, pinned, split_name
 from memorization.models.language_model import LanguageModel
 from memorization.models.language_model_size import NAMES
+from memorization.models.mamba_mixer import use_scan
 
 DTYPES = ("float32", "bfloat16", "float16")
 OF_FOLDERS = "0" * 40  # a folder has no commits: transformers looks for none there
@@ -16,6 +18,8 @@ OF_FOLDERS = "0" * 40  # a folder has no commits: transformers looks for none th
 
 def load(name: str, device: str, dtype: str) -> LanguageModel:
     """A model with its weights, which are read from safetensors alone, in evaluation.
+
+    A Mamba computes with our scan, or on a GPU with the kernels of mamba-ssm where these are installed.
 
     Parameters
     ----------
@@ -55,6 +59,7 @@ def load(name: str, device: str, dtype: str) -> LanguageModel:
     n_embeddings = model.get_input_embeddings().num_embeddings
     if vocabulary > n_embeddings:
         raise ValueError(f"{name}: its tokenizer has {vocabulary} ids, but the model {n_embeddings} embeddings")
+    use_scan(model, "mamba_ssm" if device == "cuda" and find_spec("mamba_ssm") else "own")
     return LanguageModel(model.to(device), vocabulary, device)
 
 
