@@ -202,7 +202,7 @@ def _read(path: Path) -> tuple[dict, dict[str, str]]:
         elif path.suffix == ".json":
             made_by = _read_json(path)
         elif path.suffix == ".html":
-            made_by = json.loads(_NotedInHead(path.read_text("utf-8")).made_by)
+            made_by = _read_page(path)
         elif path.suffix == ".txt":
             made_by = read_made_by(path.with_suffix(".parquet"))
         elif path.suffix == ".csv":
@@ -224,13 +224,17 @@ def _read_json(path: Path) -> dict:
     return found["made_by"] if "made_by" in found else json.loads(beside.read_text("utf-8"))["made_by"]
 
 
-class _NotedInHead(HTMLParser):
-    """A page whose ``meta`` element ``made_by`` says what made it."""
+def _read_page(path: Path) -> dict:
+    """What made a page: its ``meta`` element ``made_by`` says so."""
+    head, text = _Head(), path.read_text("utf-8")
+    head.feed(text)
+    if not text.endswith("</html>\n"):
+        raise DamagedFile(path, "not a whole page")
+    return json.loads(head.made_by)
 
-    def __init__(self, text: str):
-        super().__init__()
-        self.made_by = ""
-        self.feed(text)
+
+class _Head(HTMLParser):
+    made_by = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "meta" and dict(attrs).get("name") == "made_by":

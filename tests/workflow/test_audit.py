@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from memorization import audit as module
 from memorization.__main__ import main
-from memorization.files import read_arrays, read_made_by, write_arrays
+from memorization.files import DamagedFile, read_arrays, read_made_by, write_arrays
 
 EVALUATION = smoke_job("_evaluate")
 FAMILY = EVALUATION.rule.name.removesuffix("_evaluate")
@@ -189,6 +189,25 @@ def test_a_file_of_any_kind_that_is_not_whole_is_named_with_what_is_made_from_it
     assert found.keys() == downstream_of({name})
     for path in found.keys() - {name}:
         assert str(found[path]) == f"{path}: downstream: made from {name}, which is damaged"
+
+
+TEXTS = {  # one of each kind
+    "page" if Path(path).suffix == ".html" else Path(path).name: str(path)
+    for job in smoke_jobs()
+    for path in job.output
+    if Path(path).suffix in (".html", ".json")
+}
+
+
+@pytest.mark.parametrize("name", TEXTS.values(), ids=TEXTS)
+def test_a_page_or_a_json_file_that_is_cut_off_is_damaged(folder, name):
+    content = (folder / name).read_text()
+    assert module._read(folder / name)[0]["rule"] == next(
+        job.rule.name for job in smoke_jobs() if name in map(str, job.output)
+    )
+    (folder / name).write_text(content[: len(content) * 2 // 3])
+    with pytest.raises(DamagedFile, match="damaged"):
+        module._read(folder / name)
 
 
 def contents(path: Path) -> dict | None:
