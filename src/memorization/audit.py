@@ -246,7 +246,7 @@ def _read_csv(path: Path) -> dict:
     from memorization.findings import csv_text
 
     beside = path.with_suffix(".parquet")
-    if path.read_text("utf-8") != csv_text(read_table(str(beside))):
+    if path.read_bytes().decode("utf-8") != csv_text(read_table(str(beside))):
         raise DamagedFile(path, f"it is not what {beside.name} holds")
     return read_made_by(beside)
 

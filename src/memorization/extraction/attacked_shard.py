@@ -41,12 +41,13 @@ class Shard:
     def attack(
         self, model: LanguageModel, unfinished: Unfinished | None = None, report_seconds: float = 60
     ) -> dict[str, np.ndarray]:
-        """What ``attack.attack`` gives; ``rows`` of the windows; ``lowercase_nll`` (n,) float64, nats per token; and
+        """What ``attack.attack`` gives; ``rows`` of the windows; ``lowercase_nll`` (n,) float64, nats per token
+        (of a text in lower case that is longer than the model takes, its beginning); and
         the number of ``parameters``.
         """
         found = attack(model, self.tokens, self.settings, self.generated, unfinished, report_seconds)
         lower = [each.ids for each in self.tokenizer.encode_batch(self._lower(), add_special_tokens=False)]
-        losses = window_nll(model, [np.array(ids) for ids in lower], self.settings["batch_tokens"])
+        losses = window_nll(model, [np.array(ids[: model.max_length]) for ids in lower], self.settings["batch_tokens"])
         size = sum(parameter.numel() for parameter in model.model.parameters())
         return found | {"rows": self.rows, "lowercase_nll": losses, "parameters": np.array(size)}
 

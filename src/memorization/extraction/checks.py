@@ -7,7 +7,14 @@ from collections.abc import Mapping
 
 from memorization.configuration import ConfigurationError, named, names
 from memorization.extraction.prompts import tokens_needed
-from memorization.extraction.sources import check_model, check_texts, check_tokenizer
+from memorization.extraction.sizes import packed_rows, planted_copies
+from memorization.extraction.sources import (
+    check_model,
+    check_texts,
+    check_tokenizer,
+    check_tokenizer_file,
+    max_length_of,
+)
 from memorization.family import Family
 from memorization.models.language_model_size import non_embedding
 
@@ -27,15 +34,17 @@ def check_family(family: Family) -> None:
         raise ConfigurationError(f"{family.name}.pretrained: {min(twice)} is a condition too; names must differ")
     if not family.attacked:
         raise ConfigurationError(f"{family.name}.conditions: there is no model; allowed: one here or in pretrained")
+    for entry in family.section["pretrained"]:
+        check_model(entry["model"], f"{family.name}.pretrained[{entry['name']}].model")
+        named(family.section["datasets"], entry["dataset"], f"{family.name}.pretrained[{entry['name']}].dataset")
     for data in family.section["datasets"]:
         _check_data(family, data["name"])
     for name in family.names:
         _check_condition(family, name)
     for entry in family.section["pretrained"]:
         where = f"{family.name}.pretrained[{entry['name']}]"
-        named(family.section["datasets"], entry["dataset"], f"{where}.dataset")
-        check_model(entry["model"], f"{where}.model")
         check_tokenizer(entry["model"], f"{where}.model")
+        _check_length(family, entry["name"], where)
         if family.condition(entry["name"])["architecture"] is None:
             raise ConfigurationError(f"{where}.architecture: missing; allowed: neox, mamba, llama, as config.json says")
     for name in family.attacked:
@@ -52,7 +61,8 @@ def _check_data(family: Family, name: str) -> None:
     if data["kind"] == "texts":
         if data["tokenizer"] is None:
             raise ConfigurationError(f"{where}.tokenizer: none, and no model of pretrained has the data set")
-        check_texts(data | {"name": data["repository"]}, where)
+        check_tokenizer_file(data["tokenizer"], f"{where}.tokenizer")
+        check_texts(data, where)
         return
     groups = 3 * len(data["copies"])
     if data["per_type"] % groups:
@@ -63,6 +73,13 @@ def _check_data(family: Family, name: str) -> None:
     if data["row_length"] < 2 * length:
         raise ConfigurationError(
             f"{where}.row_length: {data['row_length']}; allowed: at least two windows, {2 * length}"
+        )
+    n_rows, planted = packed_rows(data), planted_copies(data)
+    if max(data["copies"]) > n_rows or planted > n_rows * (data["row_length"] // length - 1):
+        raise ConfigurationError(
+            f"{where}.background: {data['background']} tokens make {n_rows} rows with the windows, too few for "
+            f"{planted} copies, {max(data['copies'])} of one window; allowed: more background, longer rows, fewer "
+            "copies"
         )
     if data["leak_ngram"] > length:
         raise ConfigurationError(f"{where}.leak_ngram: {data['leak_ngram']}; allowed: at most a window, {length}")
@@ -77,6 +94,12 @@ def _check_condition(family: Family, name: str) -> None:
         raise ConfigurationError(
             f"{where}.d_model: {condition['d_model']} is not divisible by n_heads, {condition['n_heads']}"
         )
+    rotated = int(condition["rotary_share"] * condition["d_model"] / condition["n_heads"])
+    if condition["architecture"] == "neox" and rotated > 1 and rotated % 2:
+        raise ConfigurationError(
+            f"{where}.rotary_share: turns {rotated} of a head's {condition['d_model'] // condition['n_heads']}; "
+            "allowed: an even number"
+        )
     if condition["max_length"] < data["row_length"]:
         raise ConfigurationError(
             f"{where}.max_length: {condition['max_length']}; allowed: at least the row_length of {data['name']}, "
@@ -87,6 +110,19 @@ def _check_condition(family: Family, name: str) -> None:
         raise ConfigurationError(
             f"{family.name}.interference.distances: with a window {longest} tokens, but {name} takes at most "
             f"{condition['max_length']}"
+        )
+
+
+def _check_length(family: Family, name: str, where: str) -> None:
+    """That a model of a folder takes texts as long as a window, or as one behind other text."""
+    condition, longest = family.condition(name), tokens_needed(family.dataset(name)["lengths"])
+    most = max_length_of(condition["model"])
+    if "interference" in condition["stages"]:
+        longest += max(family.section["interference"]["distances"])
+    if most is not None and longest > most:
+        raise ConfigurationError(
+            f"{where}.model: takes at most {most} tokens, but is asked for {longest}; allowed: shorter lengths in the "
+            "data set, and shorter distances of interference"
         )
 
 
@@ -104,6 +140,8 @@ def _check_others(family: Family, name: str) -> None:
             )
         if family.condition(other)["dataset"] != condition["dataset"]:
             raise ConfigurationError(f"{where}.{key}: {other} has another dataset; allowed: one of the same")
+        if key == "small" and family.condition(other)["architecture"] != condition["architecture"]:
+            raise ConfigurationError(f"{where}.small: {other} is of another architecture; allowed: one of the same")
     if condition["pair"] and kind == "conditions" and condition["pair"] in family.names:
         _check_alike(where, condition, family.condition(condition["pair"]))
     if kind == "pretrained":

@@ -3,12 +3,12 @@
 Imported when the Snakefile is read: nothing here may import torch.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import sha256
 
 from memorization.configuration import named, names
 from memorization.extraction.checks import check_family
-from memorization.extraction.prompts import tokens_needed
+from memorization.extraction.sizes import packed_rows
 from memorization.extraction.sources import architecture_of, contents
 from memorization.family import Family, Figure, Files, Table
 from memorization.hub import split_name
@@ -127,7 +127,7 @@ class Extraction(Family):
     def known(self) -> list[str]:
         """The models of which it is known how often they were trained on their windows."""
         data = {name: self.dataset(name) for name in self.attacked}
-        return [name for name in self.attacked if data[name]["kind"] == "python" or data[name]["copies"]]
+        return [name for name in self.attacked if name in self.names or data[name].get("copies")]
 
     @property
     def forecasts(self) -> list[list[str]]:
@@ -229,12 +229,6 @@ class Extraction(Family):
         """What all figures take: the models in the order of their legends, their architectures, and the pairs."""
         architectures = {name: self.condition(name)["architecture"] for name in self.attacked}
         return {"conditions": self.attacked, "architectures": architectures, "pairs": self.pairs}
-
-
-def packed_rows(data: Mapping) -> int:
-    """Training rows of a data set of kind python; of each type two of three groups are planted."""
-    planted = len(data["data_types"]) * data["per_type"] * 2 // 3 * sum(data["copies"]) // len(data["copies"])
-    return (planted * tokens_needed(data["lengths"]) + data["background"]) // data["row_length"]
 
 
 def _contents(*found: str | None) -> dict[str, dict[str, str]]:

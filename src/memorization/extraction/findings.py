@@ -85,20 +85,19 @@ def growth(findings: Findings, rates: pd.DataFrame, sizes: Sequence[Sequence[str
         pair = (of_cell(uniform, model=name) for name in (large, small))
         findings.add_difference("exact, uniform, all", large, next(pair), small, next(pair), SHARE)
     slopes = size_table(rates[rates["data_type"] == "all"])
-    for row in slopes.itertuples():
-        findings.add_value("exact per tenfold parameters", row.architecture, row.slope, row.n_sizes, SHARE)
+    for architecture, part in slopes.groupby("architecture", sort=False):
+        findings.add("exact per tenfold parameters", architecture, part.set_index("seed")["slope"], SHARE)
 
 
 def fits(findings: Findings, table: pd.DataFrame) -> None:
     """How the rate grows with copies and with the prefix."""
-    at_start = table[table["protocol"] == "fixed_start"]
-    for name, rows in at_start.groupby("model", sort=False):
-        rows = rows.set_index("seed")
-        if rows["spearman"].notna().any():
-            findings.add("Spearman's correlation of copies and exact", name, rows["spearman"], "correlation")
-            findings.add("copies for a rate of 1/2", name, rows["copies_for_half"], "copies")
-            findings.add("log-odds of exact for a doubling of copies", name, rows["slope_copies"], "log-odds")
-            findings.add("log-odds of exact for 16 tokens of prefix more", name, rows["slope_prefix"], "log-odds")
+    at_start = table[(table["protocol"] == "fixed_start") & table["spearman"].notna()]
+    for (name, suffix), rows in at_start.groupby(["model", "suffix_length"], sort=False):
+        rows, of = rows.set_index("seed"), f"suffix of {suffix}"
+        findings.add(f"Spearman's correlation of copies and exact, {of}", name, rows["spearman"], "correlation")
+        findings.add(f"copies for a rate of 1/2, {of}", name, rows["copies_for_half"], "copies")
+        findings.add(f"log-odds of exact for a doubling of copies, {of}", name, rows["slope_copies"], "log-odds")
+        findings.add(f"log-odds of exact for 16 tokens of prefix more, {of}", name, rows["slope_prefix"], "log-odds")
 
 
 def differences(findings: Findings, table: pd.DataFrame, pairs: Sequence[Mapping]) -> None:
@@ -110,7 +109,8 @@ def differences(findings: Findings, table: pd.DataFrame, pairs: Sequence[Mapping
         condition = " - ".join(pair["conditions"])
         of_pair = rows[rows["comparison"] == pair["name"]]
         for copies in sorted(set(of_pair["copies"])):
-            what = "all trained on" if copies == ALL else f"{copies} copies"
+            of_all = "all trained on" if (of_pair["copies"] > 0).any() else "all"
+            what = of_all if copies == ALL else f"{copies} copies"
             cell = of_pair[of_pair["copies"] == copies].set_index("seed")
             findings.add(f"exact, {what}, difference", condition, cell["exact"], SHARE)
             if copies == ALL:
@@ -164,5 +164,7 @@ def near_verbatim(findings: Findings, table: pd.DataFrame) -> None:
     for condition, part in rows.groupby("condition", sort=False):
         of_seeds = part.assign(ratio=np.log10(part["mass"] / part["p_z"]), kept=part["bound"] / part["mass"])
         medians = of_seeds.groupby("seed")[["ratio", "kept"]].median()
+        if not medians["ratio"].notna().any():  # no exact mass
+            continue
         findings.add("mass within one token over p_z, median", condition, medians["ratio"], "powers of ten")
         findings.add("lower bound as a share of the mass, median", condition, medians["kept"], "share")

@@ -33,7 +33,7 @@ def prior_bits(
     Parameters
     ----------
     n_windows : of the data set
-    twins : trajectory and packing of other runs of the condition; of a window the first counts that never had it
+    twins : trajectory and packing of runs of the condition; of a window the first counts that never had it
     """
     bits = np.full(n_windows, np.nan)
     for trajectory, packing in reversed(twins):
@@ -59,14 +59,14 @@ def extraction_records(
     trajectory : of ``training.train``, with the ``rows`` of the windows that are followed, and how many tokens are
         ``n_scored`` of how large a ``vocabulary``
     packing : of the seed
-    twins : as in ``prior_bits``; without two of them, of three runs in all, no window has prior_bits
+    twins : as in ``prior_bits``, other runs; without two of them, of three in all, no window has prior_bits
     windows : table of the data set
     arm : the architecture
     condition, seed : the run
     batch_size : rows of an optimizer step
     """
     rows, n_scored = trajectory["rows"], int(trajectory["n_scored"])
-    prior = prior_bits(len(windows), twins if len(twins) > 1 else [])[rows]
+    prior = prior_bits(len(windows), [(trajectory, packing), *twins] if len(twins) > 1 else [])[rows]
     of = windows.iloc[rows]
     own = {"family": FAMILY, "arm": arm, "condition": condition, "seed": seed, "n_tokens": n_scored}
     parts = []

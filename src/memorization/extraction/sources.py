@@ -72,14 +72,30 @@ def check_tokenizer(model: str, where: str) -> None:
         )
 
 
+def check_tokenizer_file(name: str, where: str) -> None:
+    """Refuse what is neither a folder with a tokenizer nor a name of the hub with a commit.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    allowed = f"a folder with {TOKENIZER}, or {OF_HUB}"
+    if Path(name).is_dir():
+        _json(Path(name) / TOKENIZER, where, allowed)
+    else:
+        _check_hub(name, where, allowed)
+
+
 def architecture_of(model: str) -> str | None:
     """What a folder's ``config.json`` says that it is (``pretrained_models.architecture``); None if it does not."""
-    path = Path(model) / CONFIG
-    try:
-        kind = json.loads(path.read_text("utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    kind = _config_of(model).get("model_type")
     return NAMES.get(kind, kind)
+
+
+def max_length_of(model: str) -> int | None:
+    """The most tokens that a folder's model takes; None where it takes any number, as Mamba, or is of the hub."""
+    config = _config_of(model)
+    return None if config.get("model_type") == "mamba" else config.get("max_position_embeddings")
 
 
 def check_texts(settings: Mapping, where: str) -> None:
@@ -89,7 +105,7 @@ def check_texts(settings: Mapping, where: str) -> None:
     ------
     ConfigurationError
     """
-    for pair in (("path", "name"), ("text", "tokens")):
+    for pair in (("path", "repository"), ("text", "tokens")):
         if sum(settings.get(key) is not None for key in pair) != 1:
             raise ConfigurationError(f"{where}: allowed: either {pair[0]} or {pair[1]}, the other null")
     if settings.get("data_types") and not settings.get("data_type"):
@@ -101,7 +117,7 @@ def check_texts(settings: Mapping, where: str) -> None:
     if settings.get("path") is not None:
         _check_file(settings, where)
         return
-    _check_hub(settings["name"], f"{where}.name", OF_HUB)
+    _check_hub(settings["repository"], f"{where}.repository", OF_HUB)
     if not settings.get("split"):
         raise ConfigurationError(f"{where}.split: missing; a data set of the hub is read from one of its splits")
 
@@ -190,6 +206,15 @@ def _first_line(path: Path, where: str) -> list[str]:
     if not isinstance(row, Mapping):
         raise ConfigurationError(f"{where}.path: the first line of {path} is no JSON object; allowed: one a line")
     return below(row, "")
+
+
+def _config_of(model: str) -> Mapping:
+    """What a folder's ``config.json`` holds; nothing where there is none that can be read."""
+    try:
+        config = json.loads((Path(model) / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, Mapping) else {}
 
 
 def _json(path: Path, where: str, allowed: str, missing: str | None = None) -> Mapping:

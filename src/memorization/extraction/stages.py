@@ -136,10 +136,12 @@ class AttackedRun:
             sizes = self.prompt.prefix_length, self.prompt.suffix_length, stride
             found = sliding(self.model, documents[row.document], *sizes, *sampling)
             planted = self.windows[(self.windows["document"] == row.document) & (self.windows["copies"] > 0)]
-            apart = found["start"][:, None] - planted["start"].to_numpy()
-            nearest = np.abs(apart).argmin(axis=1)
-            distance = apart[np.arange(len(apart)), nearest]
-            copies = np.where(np.abs(distance) < self.tokens.shape[1], planted["copies"].to_numpy()[nearest], 0)
+            starts, begins = found["start"][:, None], planted["start"].to_numpy()
+            ends = np.minimum(starts + self.prompt.end, begins + self.tokens.shape[1])
+            shared = ends - np.maximum(starts, begins)  # tokens of the prompt and of each window
+            most = shared.argmax(axis=1)
+            distance = found["start"] - begins[most]
+            copies = np.where(shared.max(axis=1) > 0, planted["copies"].to_numpy()[most], 0)
             part = {"document": row.document, "data_type": row.data_type, "start": found["start"]}
             part |= {"log10_p_z": found["log_p_z"] / np.log(10), "exact": found["exact"]}
             parts.append(pd.DataFrame(dict(self.about) | part | {"copies": copies, "distance": distance}))

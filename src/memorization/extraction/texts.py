@@ -29,7 +29,7 @@ def windows_of(settings: Mapping, tokenizer: "Tokenizer", rng: np.random.Generat
 
     Parameters
     ----------
-    settings : ``path`` of a file (.jsonl or .parquet), or ``name`` of a data set of the hub (``name@commit``) with its
+    settings : ``path`` of a file (.jsonl or .parquet), or ``repository``, ``name@commit`` of the hub, with its
         ``config`` (or None) and ``split``; the columns ``text`` or, of token ids instead, ``tokens``; ``data_type``
         (None: all are ``text``) and ``copies`` (None: not known), dots for what is nested; ``data_types`` wanted, or
         None for all; ``window`` in tokens; ``per_type``, how many windows of each type; ``limit`` of documents
@@ -72,7 +72,7 @@ def _found(settings: Mapping, tokenizer: "Tokenizer", rng: np.random.Generator) 
     for number, row in enumerate(islice(_rows(settings), settings["limit"])):
         where = f"{source}:{number}"
         kind = str(_value(row, settings["data_type"], where)) if settings.get("data_type") else TYPE
-        if not of_pile and kind in PILE and settings.get("name"):
+        if not of_pile and kind in PILE and settings.get("repository"):
             _check_types(wanted, PILE, source)  # at once, rather than at the end of a stream of hundreds of gigabytes
             of_pile = True
         seen[kind] = seen.get(kind, 0) + 1
@@ -101,7 +101,7 @@ def _found(settings: Mapping, tokenizer: "Tokenizer", rng: np.random.Generator) 
 
 def _source(settings: Mapping) -> str:
     """What a source is called: its file's name, or the hub's."""
-    return Path(settings["path"]).name if settings.get("path") else split_name(settings["name"])[0]
+    return Path(settings["path"]).name if settings.get("path") else split_name(settings["repository"])[0]
 
 
 def _rows(settings: Mapping) -> Iterator[Mapping]:
@@ -132,7 +132,7 @@ def _of_parquet(settings: Mapping) -> Iterator[Mapping]:
 def _streamed(settings: Mapping) -> Iterator[Mapping]:
     import datasets
 
-    repository, revision = split_name(settings["name"])
+    repository, revision = split_name(settings["repository"])
     try:
         yield from datasets.load_dataset(
             repository, settings.get("config"), split=settings["split"], streaming=True, revision=pinned(revision)

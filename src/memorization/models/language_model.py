@@ -31,6 +31,7 @@ class LanguageModel:
     def __init__(self, model: nn.Module, vocabulary: int, device: str = "cpu"):
         self.model, self.vocabulary, self.device = model.eval(), vocabulary, device
         of_mamba = model.config.model_type == "mamba"
+        self.model.generation_config.eos_token_id = None  # or generation stops at an end of text
         self.max_length = None if of_mamba else getattr(model.config, "max_position_embeddings", None)
 
     @torch.no_grad()
@@ -61,7 +62,6 @@ class LanguageModel:
             max_new_tokens=count,
             do_sample=False,
             num_beams=1,
-            eos_token_id=-1,  # by default generation stops at an end of text
             pad_token_id=0,
             suppress_tokens=beyond or None,
         )
@@ -86,10 +86,10 @@ def build(shape: Mapping, vocabulary: int, seed: int = 0) -> nn.Module:
     """
     from transformers import GPTNeoXForCausalLM, MambaForCausalLM
 
-    kinds = {"neox": GPTNeoXForCausalLM, "mamba": MambaForCausalLM}
+    kinds, settings = {"neox": GPTNeoXForCausalLM, "mamba": MambaForCausalLM}, config(shape, vocabulary)
     with torch.random.fork_rng(devices=[]):  # transformers draws from the global stream
         torch.manual_seed(seed)
-        model = kinds[shape["architecture"]](config(shape, vocabulary))
+        model = kinds[shape["architecture"]](settings)
     use_scan(model, shape["scan"])
     return model
 

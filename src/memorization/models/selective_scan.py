@@ -44,7 +44,7 @@ def selective_scan(
     steps_first = [each.permute(2, 0, 1).to(kind).contiguous() for each in (u, delta, B, C)]
     if initial_state is None:
         initial_state = u.new_zeros(u.shape[0], u.shape[1], A.shape[1], dtype=kind)
-    y, last = _Scan.apply(*steps_first, A.to(kind), initial_state.to(kind))
+    y, last = _Scan.apply(*steps_first, A.to(kind), initial_state.to(kind), torch.is_grad_enabled())
     y = y.permute(1, 2, 0).to(u.dtype)
     if D is not None:
         y = y + u * D[:, None].to(u.dtype)
@@ -52,11 +52,14 @@ def selective_scan(
 
 
 class _Scan(torch.autograd.Function):
-    """The recurrence. All tensors have the step first: u, Δ (L, b, d); B, C (L, b, n); A (d, n); states (b, d, n)."""
+    """The recurrence. All tensors have the step first: u, Δ (L, b, d); B, C (L, b, n); A (d, n); states (b, d, n).
+
+    ``needs_grad`` says whether gradients are wanted at all, which is not to be seen inside.
+    """
 
     @staticmethod
-    def forward(ctx, u, delta, B, C, A, initial):
-        keeps = any(ctx.needs_input_grad)
+    def forward(ctx, u, delta, B, C, A, initial, needs_grad):
+        keeps = needs_grad and any(ctx.needs_input_grad)
         y, state = torch.empty_like(u), initial
         states = u.new_empty(*u.shape, A.shape[1]) if keeps else None
         for here in _blocks(u, A):
@@ -92,7 +95,7 @@ class _Scan(torch.autograd.Function):
             of_A += torch.mul(of_exponent, delta[here].unsqueeze(-1), out=of_block).sum(dim=(0, 1))
             of_u[here] = of_input * delta[here]
             of_delta[here] = of_exponent.mul_(A).sum(dim=-1).addcmul_(of_input, u[here])
-        return of_u, of_delta, of_B, of_C, of_A, of_state
+        return of_u, of_delta, of_B, of_C, of_A, of_state, None
 
 
 def _blocks(u: Tensor, A: Tensor) -> list[slice]:

@@ -10,7 +10,6 @@ from memorization.provenance import generator
 with job(snakemake) as this:
     settings = this.settings("dataset")
     tokenizer, rng = tokenizer_of(settings["tokenizer"]), generator("extraction", settings["name"], "windows")
-    of_hub = {"name": settings["repository"], "window": tokens_needed(settings["lengths"])}
-    windows, tokens = windows_of(settings | of_hub, tokenizer, rng)
+    windows, tokens = windows_of(settings | {"window": tokens_needed(settings["lengths"])}, tokenizer, rng)
     this.write_table(windows, this.output.windows)
     this.write_arrays(as_arrays(tokens, tokenizer.to_str(), n_ids(tokenizer)), this.output.tokens)

@@ -1,0 +1,16 @@
+"""How much text a seed trains on, counted from the settings of a data set. Knows nothing of torch."""
+
+from collections.abc import Mapping
+
+from memorization.extraction.prompts import tokens_needed
+
+
+def planted_copies(data: Mapping) -> int:
+    """How many copies stand in a seed's text: of each type two of three groups, counts shared evenly."""
+    windows = len(data["data_types"]) * data["per_type"] * 2 // 3
+    return windows * sum(data["copies"]) // len(data["copies"])
+
+
+def packed_rows(data: Mapping) -> int:
+    """Training rows of a data set of kind python."""
+    return (planted_copies(data) * tokens_needed(data["lengths"]) + data["background"]) // data["row_length"]
