@@ -19,7 +19,15 @@ from memorization.extraction.sources import (
 )
 
 COMMIT = "0123456789" * 4
-PLAIN = {"path": None, "name": None, "config": None, "split": None, "text": "text", "tokens": None, "data_type": None}
+PLAIN = {
+    "path": None,
+    "repository": None,
+    "config": None,
+    "split": None,
+    "text": "text",
+    "tokens": None,
+    "data_type": None,
+}
 PLAIN |= {"data_types": None, "copies": None}
 
 
@@ -169,17 +177,17 @@ def test_a_file_that_is_none_or_of_another_kind_is_refused(tmp_path):
 
 
 def test_texts_of_the_hub_need_a_commit_and_a_split():
-    hub = PLAIN | {"name": f"someone/some@{COMMIT}", "split": "train"}
+    hub = PLAIN | {"repository": f"someone/some@{COMMIT}", "split": "train"}
     check_texts(hub, "key")
     assert refused(check_texts, hub | {"split": None}).startswith("some.key.split: missing")
-    assert "40 hexadecimal digits" in refused(check_texts, hub | {"name": "someone/some"})
+    assert "40 hexadecimal digits" in refused(check_texts, hub | {"repository": "someone/some"})
 
 
 def test_settings_that_cannot_go_together_are_refused(tmp_path):
     path = written(tmp_path, "jsonl")
     for settings, why in (
-        ({}, "either path or name"),
-        ({"path": path, "name": f"someone/some@{COMMIT}"}, "either path or name"),
+        ({}, "either path or repository"),
+        ({"path": path, "repository": f"someone/some@{COMMIT}"}, "either path or repository"),
         ({"path": path, "tokens": "copies"}, "either text or tokens"),
         ({"path": path, "text": None}, "either text or tokens"),
         ({"path": path, "data_types": ["code"]}, "needs data_type"),
@@ -188,7 +196,7 @@ def test_settings_that_cannot_go_together_are_refused(tmp_path):
 
 
 def test_a_subset_that_the_pile_has_not_is_told_with_those_that_it_has():
-    pile = PLAIN | {"name": f"someone/pile@{COMMIT}", "split": "train", "data_type": "meta.pile_set_name"}
+    pile = PLAIN | {"repository": f"someone/pile@{COMMIT}", "split": "train", "data_type": "meta.pile_set_name"}
     check_texts(pile | {"data_types": list(PILE)}, "key")
     message = refused(check_texts, pile | {"data_types": ["ArXiv", "Arxiv"]})
     assert message == f"some.key.data_types: 'Arxiv' is not of the Pile; known: {', '.join(PILE)}"

@@ -12,7 +12,15 @@ from memorization.provenance import generator
 
 COMMIT = "0123456789" * 4
 WORDS = [f"w{n}" for n in range(50)]
-PLAIN = {"path": None, "name": None, "config": None, "split": None, "text": "text", "tokens": None, "data_type": None}
+PLAIN = {
+    "path": None,
+    "repository": None,
+    "config": None,
+    "split": None,
+    "text": "text",
+    "tokens": None,
+    "data_type": None,
+}
 PLAIN |= {"data_types": None, "copies": None, "window": 4, "per_type": 3, "limit": 100}
 
 
@@ -129,11 +137,11 @@ def test_token_ids_instead_of_text_are_taken_as_they_are(tmp_path):
 
 def test_the_hub_is_asked_for_one_commit_as_a_stream(tmp_path, monkeypatch):
     asked = streamed(monkeypatch, tmp_path, documents())
-    table, _ = windows(name=f"someone/some@{COMMIT}", config="ArXiv", split="train", data_type="meta.set")
+    table, _ = windows(repository=f"someone/some@{COMMIT}", config="ArXiv", split="train", data_type="meta.set")
     assert asked == [(("someone/some", "ArXiv"), {"split": "train", "streaming": True, "revision": COMMIT})]
     assert table["document"].tolist() == [f"someone/some:{n}" for n in (0, 2, 4, 1, 3, 5)]
     with pytest.raises(ValueError, match="40 hexadecimal digits"):
-        windows(name="someone/some@main", split="train")
+        windows(repository="someone/some@main", split="train")
 
 
 def test_no_more_is_read_than_the_windows_take(monkeypatch):
@@ -143,7 +151,7 @@ def test_no_more_is_read_than_the_windows_take(monkeypatch):
             yield row
 
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: stream())
-    of = {"name": f"someone/some@{COMMIT}", "split": "train"}
+    of = {"repository": f"someone/some@{COMMIT}", "split": "train"}
     for settings, last in (
         ({"per_type": 2}, 1),
         ({"per_type": 2, "data_type": "kind", "data_types": ["prose"]}, 3),
@@ -166,7 +174,7 @@ def test_of_the_pile_an_unknown_subset_is_told_at_its_first_document_with_all_22
         raise AssertionError("read on")
 
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: stream())
-    of = {"name": f"someone/some@{COMMIT}", "split": "train", "data_type": "meta.pile_set_name"}
+    of = {"repository": f"someone/some@{COMMIT}", "split": "train", "data_type": "meta.pile_set_name"}
     with pytest.raises(ValueError, match=r"there is no data type 'Arxiv'; known: ArXiv, .*YoutubeSubtitles$") as error:
         windows(**of, data_types=["Arxiv"])
     assert all(name in str(error.value) for name in PILE)
@@ -215,4 +223,4 @@ def test_what_the_hub_says_is_one_line(monkeypatch):
     with pytest.raises(
         ValueError, match=r"^someone/some@.*: cannot be read \(.* not found\. Available: \['ArXiv'\]\)$"
     ):
-        windows(name=f"someone/some@{COMMIT}", config="x", split="train")
+        windows(repository=f"someone/some@{COMMIT}", config="x", split="train")

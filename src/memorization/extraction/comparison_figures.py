@@ -145,7 +145,7 @@ def forecast_figure(forecast: pd.DataFrame, settings: Mapping, plotting: dict) -
     settings : ``conditions`` and ``architectures``, see ``figures.looks``
     plotting : the configuration's ``style`` and ``extraction.figures.forecast``
     """
-    forecast = forecast[forecast["step"] > 0]  # which an axis of logarithms cannot show
+    forecast = forecast[forecast["share_of_training"] > 0]  # an axis of logarithms has no 0
     itself = forecast["predictor"] == forecast["condition"]
     drawn = looks(settings, plotting, forecast)
     first = forecast["share_of_training"].min()

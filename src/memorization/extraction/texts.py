@@ -138,7 +138,7 @@ def _streamed(settings: Mapping) -> Iterator[Mapping]:
             repository, settings.get("config"), split=settings["split"], streaming=True, revision=pinned(revision)
         )
     except Exception as error:  # libraries raise many kinds
-        raise ValueError(f"{settings['name']}: cannot be read ({' '.join(str(error).split())[:300]})") from error
+        raise ValueError(f"{settings['repository']}: cannot be read ({' '.join(str(error).split())[:300]})") from error
 
 
 def _value(row: Mapping, column: str, where: str):

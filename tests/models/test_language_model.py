@@ -1,0 +1,153 @@
+import pytest
+import torch
+
+from memorization.models.language_model import LanguageModel, build, config, non_embedding_parameters
+
+SHAPE = {
+    "n_layers": 2, "d_model": 16, "n_heads": 2, "rotary_share": 0.5, "state_size": 4, "max_length": 32,
+    "init_std": 0.4, "scan": "own",
+}  # fmt: skip
+VOCABULARY, EMBEDDINGS = 30, 40
+BOTH = pytest.mark.parametrize("architecture", ["neox", "mamba"])
+TOKENS = torch.randint(0, VOCABULARY, (3, 9), generator=torch.Generator().manual_seed(0))
+
+
+def built(architecture, vocabulary=VOCABULARY, seed=0, **change):
+    return build(SHAPE | {"architecture": architecture} | change, vocabulary, seed)
+
+
+def padded(architecture):
+    """A model with more embeddings than there are tokens; it finds those the likeliest."""
+    model = built(architecture, EMBEDDINGS)
+    with torch.no_grad():
+        model.get_output_embeddings().weight[VOCABULARY:] *= 10
+    return LanguageModel(model, VOCABULARY)
+
+
+@BOTH
+def test_weights_are_those_of_the_seed_and_the_global_stream_goes_on(architecture):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    one = built(architecture).state_dict()
+    assert torch.equal(torch.rand(3), expected)
+    two, other = built(architecture).state_dict(), built(architecture, seed=1).state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one[next(iter(one))], other[next(iter(other))])
+
+
+def test_what_transformers_sets_differently_is_alike():
+    models = [built(architecture) for architecture in ("neox", "mamba")]
+    for model in models:
+        embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+        assert embedding is not head
+        assert not torch.equal(embedding, head)
+        assert embedding.shape == head.shape == (VOCABULARY, 16)
+        assert embedding.std().item() == pytest.approx(0.4, rel=0.1)
+        assert head.std().item() == pytest.approx(0.4, rel=0.1)
+        assert model.config.pad_token_id is None
+    for key in ("initializer_range", "tie_word_embeddings", "max_position_embeddings", "bos_token_id", "eos_token_id"):
+        assert len({getattr(model.config, key) for model in models}) == 1, key
+    assert models[1].config.max_position_embeddings == 32
+
+
+def test_the_share_of_a_head_that_turns_is_the_configured_one():
+    model = built("neox")
+    assert model.gpt_neox.rotary_emb.inv_freq.tolist() == [1.0, pytest.approx(0.01)]  # 4 of 8 places of a head, paired
+    assert built("neox", rotary_share=1.0).gpt_neox.rotary_emb.inv_freq.shape == (4,)
+
+
+def test_another_architecture_is_refused():
+    with pytest.raises(ValueError, match=r"^architecture: 'lstm' is not one of neox, mamba$"):
+        config(SHAPE | {"architecture": "lstm"}, VOCABULARY)
+
+
+@BOTH
+def test_logits_are_those_of_whole_texts_without_a_cache_and_without_padded_ids(architecture, monkeypatch):
+    model, asked = padded(architecture), []
+    plain = model.model(input_ids=TOKENS, use_cache=False).logits
+    forward = model.model.forward
+
+    def spy(*args, **options):
+        asked.append(options)
+        return forward(*args, **options)
+
+    monkeypatch.setattr(model.model, "forward", spy)
+    logits = model.logits(TOKENS)
+    assert [options["use_cache"] for options in asked] == [False]
+    assert logits.shape == (3, 9, VOCABULARY)
+    assert logits.dtype == torch.float32
+    assert not logits.requires_grad
+    assert torch.equal(logits, plain[..., :VOCABULARY])
+
+
+@BOTH
+def test_a_text_s_logits_are_those_of_the_text_alone_and_of_what_stands_before(architecture):
+    model = LanguageModel(built(architecture), VOCABULARY)
+    together = model.logits(TOKENS)
+    for row in range(3):
+        for end in (1, 5, 9):
+            alone = model.logits(TOKENS[row : row + 1, :end])[0]
+            torch.testing.assert_close(alone, together[row, :end], rtol=1e-4, atol=1e-4)
+
+
+@BOTH
+def test_a_greedy_continuation_is_the_likeliest_token_again_and_again(architecture):
+    model = padded(architecture)
+    so_far = TOKENS
+    for _ in range(12):
+        so_far = torch.cat([so_far, model.logits(so_far)[:, -1:].argmax(dim=-1)], dim=1)
+    assert model.continue_greedily(TOKENS, 12).tolist() == so_far[:, 9:].tolist()
+
+
+@BOTH
+def test_padded_ids_would_be_the_likeliest_and_are_never_generated(architecture):
+    model = padded(architecture)
+    of_all = LanguageModel(model.model, EMBEDDINGS)
+    assert of_all.continue_greedily(TOKENS, 8).max() >= VOCABULARY
+    assert model.continue_greedily(TOKENS, 8).max() < VOCABULARY
+
+
+@BOTH
+def test_generation_goes_on_behind_an_end_of_text(architecture):
+    """Two ids change their names, so that a token in the midst of the continuation is that of the end, 0."""
+    model, prefix = LanguageModel(built(architecture), VOCABULARY), TOKENS[:1]
+    before = model.continue_greedily(prefix, 10)
+    end = before[0, 3].item()
+    renamed = torch.arange(VOCABULARY)
+    renamed[0], renamed[end] = end, 0
+    with torch.no_grad():
+        for module in (model.model.get_input_embeddings(), model.model.get_output_embeddings()):
+            module.weight.copy_(module.weight[renamed].clone())
+    after, first = model.continue_greedily(renamed[prefix], 10), before[0].tolist().index(end)
+    assert after.tolist() == renamed[before].tolist()
+    assert after[0, first] == 0
+    assert after[0, first + 1 :].max() > 0
+    model.model.generation_config.eos_token_id = 0  # as transformers has it
+    by_default = model.model.generate(renamed[prefix], max_new_tokens=10, do_sample=False, pad_token_id=0)
+    assert by_default.shape[1] == 9 + first + 1
+
+
+def test_too_long_a_text_is_refused_where_a_model_has_a_limit():
+    """GPT-NeoX would go on in silence; Mamba has none."""
+    long = torch.zeros(1, 33, dtype=torch.int64)
+    neox, mamba = (LanguageModel(built(architecture), VOCABULARY) for architecture in ("neox", "mamba"))
+    assert (neox.max_length, mamba.max_length) == (32, None)
+    assert neox.model(input_ids=long).logits.shape[1] == 33
+    with pytest.raises(ValueError, match=r"^texts of 33 tokens, but the model takes at most 32$"):
+        neox.logits(long)
+    assert neox.logits(long[:, :32]).shape == (1, 32, VOCABULARY)
+    assert mamba.logits(long).shape == (1, 33, VOCABULARY)
+
+
+@BOTH
+def test_it_is_in_evaluation(architecture):
+    model = built(architecture).train()
+    assert not LanguageModel(model, VOCABULARY).model.training
+
+
+@BOTH
+def test_parameters_besides_embedding_and_head_do_not_depend_on_the_vocabulary(architecture):
+    small, large = built(architecture), built(architecture, EMBEDDINGS)
+    total = sum(each.numel() for each in small.parameters())
+    assert non_embedding_parameters(small) == non_embedding_parameters(large) == total - 2 * VOCABULARY * 16

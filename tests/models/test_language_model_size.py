@@ -1,0 +1,52 @@
+"""Parameters and FLOPs of language models, counted from shapes: held to what is built, and what torch counts."""
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from memorization.models.language_model import build, non_embedding_parameters
+from memorization.models.language_model_size import forward_flops, non_embedding, parameters
+
+SHAPE = {
+    "n_layers": 3, "d_model": 40, "n_heads": 4, "rotary_share": 0.5, "state_size": 6, "max_length": 64,
+    "init_std": 0.02, "scan": "own",
+}  # fmt: skip
+VOCABULARY, BATCH, LENGTH = 50, 2, 24
+
+
+def counted(shape):
+    """The FLOPs of a pass; fused kernels of attention would hide what they compute."""
+    model = build(shape, VOCABULARY)
+    tokens = torch.zeros(BATCH, LENGTH, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        model(input_ids=tokens, use_cache=False)
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("architecture", ["neox", "mamba"])
+@pytest.mark.parametrize("change", [{}, {"d_model": 16}, {"d_model": 48, "n_layers": 1, "state_size": 16}])
+def test_a_model_has_as_many_parameters_as_its_shape_says(architecture, change):
+    shape = SHAPE | {"architecture": architecture} | change
+    model = build(shape, VOCABULARY)
+    assert parameters(shape, VOCABULARY) == sum(each.numel() for each in model.parameters())
+    assert non_embedding(shape) == non_embedding_parameters(model)
+
+
+def test_a_pass_of_neox_takes_as_many_flops_as_torch_counts():
+    shape = SHAPE | {"architecture": "neox"}
+    assert counted(shape) == BATCH * forward_flops(shape, VOCABULARY, LENGTH)
+
+
+def test_a_pass_of_mamba_takes_as_many_flops_as_torch_counts_and_those_of_scan_and_convolution():
+    """Torch counts matrix products alone: of the scan, two operations an entry of the state; none of a convolution."""
+    shape = SHAPE | {"architecture": "mamba"}
+    steps, inner = BATCH * LENGTH * shape["n_layers"], 2 * 40
+    uncounted = steps * (4 * inner * 6 + 2 * 4 * inner)
+    assert counted(shape) + uncounted == BATCH * forward_flops(shape, VOCABULARY, LENGTH)
+
+
+def test_the_scan_and_the_convolution_are_a_small_part_of_mamba_s_flops():
+    shape = SHAPE | {"architecture": "mamba", "d_model": 160, "state_size": 16}
+    without = counted(shape)
+    assert without < BATCH * forward_flops(shape, VOCABULARY, LENGTH) < 1.15 * without
