@@ -18,11 +18,12 @@ from memorization.provenance import generator
 SECTION = complete("smoke")["memory_layer"]
 MEMORY_LAYER = MemoryLayer(SECTION)
 DEFAULT = MemoryLayer(complete()["memory_layer"])
+HASH_HOP = MemoryLayer(complete("hash_hop")["memory_layer"])
 LAST = len(SECTION["conditions"]) - 1  # top_t, which starts from memory
 AT = ("conditions", LAST)
 
 
-@pytest.mark.parametrize("scale", ["smoke", None])
+@pytest.mark.parametrize("scale", ["smoke", None, "hash_hop"])
 def test_every_condition_s_model_has_as_many_parameters_as_its_size_says(scale):
     family = MemoryLayer(complete(scale)["memory_layer"])
     for name in family.names:
@@ -99,7 +100,8 @@ def test_figures_and_findings_read_the_runs_that_they_show():
         assert shown(name) == {*section[name]}
     assert len(shown("activations")) == 1
     pooled, findings = family.tables
-    assert {*pooled.files} | {*OF_RUNS} == {*family.evaluations, *chain.from_iterable(STAGES.values())}
+    every = {*family.evaluations, *chain.from_iterable(STAGES.values())}
+    assert {*pooled.files} | {*OF_RUNS} | {"hops"} == every  # chains of hashes stand in config/hash_hop.yaml
     for stage, kinds_of_tables in STAGES.items():
         for kind in {*kinds_of_tables} - {*OF_RUNS}:
             assert {run["condition"] for run in pooled.inputs()[kind].wildcards} == {*family.analysed(stage)}
@@ -218,7 +220,7 @@ def test_flat_keys_may_be_of_odd_width_and_more_of_them_retrieved_but_not_by_pee
         MemoryLayer(changed(flat, ("conditions", 1, "arm"), "peer")).check()
 
 
-@pytest.mark.parametrize("family", [MEMORY_LAYER, DEFAULT], ids=["smoke", "default"])
+@pytest.mark.parametrize("family", [MEMORY_LAYER, DEFAULT, HASH_HOP], ids=["smoke", "default", "hash_hop"])
 def test_the_configuration_that_stands_is_sound(family):
     family.check()
 
@@ -229,6 +231,14 @@ def test_rope_turns_pairs_of_a_head_s_numbers():
         ConfigurationError, match=r"conditions\[frequency\].positions: rope with heads of 1; allowed: of"
     ):
         MemoryLayer(section).check()
+
+
+@pytest.mark.parametrize("family", [MEMORY_LAYER, HASH_HOP], ids=["smoke", "hash_hop"])
+def test_hops_are_counted_of_chains_of_hashes_alone(family):
+    pooled, findings = family.tables
+    assert {run["condition"] for run in pooled.inputs()["hops"].wildcards} == {"one_hop"}
+    assert "hops" in findings.inputs()
+    assert "hops" not in DEFAULT.tables[1].inputs()
 
 
 def test_what_no_condition_is_named_for_is_not_made():

@@ -23,7 +23,7 @@ TRACKED = subprocess.run(
 # What is about all families: the list of them, the pages, what `all` and the overlays make, the main job.
 ABOUT_ALL = re.compile(
     r"src/memorization/families\.py|docs/.*|[^/]*\.md|results/README\.md|CITATION\.cff|Makefile"
-    r"|config/[a-z]+\.yaml|requirements\.lock"
+    r"|config/[a-z_]+\.yaml|requirements\.lock"
 )
 
 
