@@ -105,11 +105,11 @@ def test_in_float32_a_sample_is_generated_and_in_half_precision_is_attacked_in_f
     half = attacked(shard_of(model), opened, LOCAL | {"dtype": "bfloat16"})
     assert asked == ["float32", "bfloat16"]
     checked = ~np.isnan(half["exact_float32"])
-    assert checked.all(axis=1).sum() == checked.any(axis=1).sum() == 6  # windows, each with all of its prompts
-    assert checked.sum() == 6 * 4
+    assert checked.any(axis=1).sum() == 6  # windows, each with the prompts that begin where it does
+    assert checked.sum() == 6 * 3
     np.testing.assert_array_equal(half["exact_float32"][checked], found["exact"][checked])
     flipped = (half["exact"] != found["exact"])[checked].mean()
-    assert f"bfloat16 flips {flipped:.4f} of 24 decisions" in capsys.readouterr().out
+    assert f"bfloat16 flips {flipped:.4f} of 18 decisions" in capsys.readouterr().out
     assert not np.array_equal(half["nll"], found["nll"])
 
 

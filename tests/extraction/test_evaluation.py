@@ -126,6 +126,16 @@ def test_texts_are_those_of_the_cuts_of_the_prompt(prompts):
     assert (row["prefix"], row["continuation"]) == ("amber Birch coral Delta", "ember amber")
 
 
+def test_prompts_that_were_not_asked_have_no_row(run):
+    matched = FOUND["matched_run"].copy()
+    matched[1, 2] = -1
+    table = run.prompts(FOUND | {"matched_run": matched})
+    assert len(table) == 11
+    assert (table["matched_run"] >= 0).all()
+    assert ("code_001", "fixed_suffix", 2) not in table.set_index(["window", "protocol", "prefix_length"]).index
+    assert table.index.tolist() == list(range(11))
+
+
 def test_continuations_are_compared_by_tokens_where_there_are_any(prompts):
     assert of(prompts, "code_000", "fixed_start", 2)[["edit_distance", "bleu"]].tolist() == [0, 1]
     row = of(prompts, "code_000", "fixed_suffix", 2)  # flint flint for ember flint: one of two replaced

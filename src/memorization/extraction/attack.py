@@ -18,7 +18,7 @@ from memorization.models.language_model import LanguageModel
 from memorization.training.checkpoints import Unfinished
 
 TIE = 1e-4  # nats between two logits that float32 may order either way, by how many texts are computed at once
-NEVER = -1  # a token that was not generated
+NEVER = -1  # a token that was not generated, tokens right of a prompt that was not asked
 
 
 def attack(
@@ -37,15 +37,17 @@ def attack(
     tokens : (n, L) token ids of windows
     settings : ``lengths``, pairs of prefix and suffix; ``temperature`` and ``top_k`` of sampling; ``min_k``, a share;
         ``window_min``, in tokens; ``batch_tokens`` that are computed at once
-    generated : (n,) bool, windows whose greedy continuations are wanted; those of exact prompts take no generation
+    generated : (n,) bool, windows whose greedy continuations are wanted; those of exact prompts take no generation.
+        The others are asked only for what the pass over whole windows says: with prompts that begin where they do
     unfinished : where the checkpoints go; None for none
     report_seconds : seconds between two lines of progress
 
     Returns
     -------
     (n, prompts) of ``prompts(lengths)``, in its order: ``exact`` bool; ``matched_run`` int64, tokens that are right
-    before the first wrong one; ``suffix_nll`` float64, nats per token; ``log_p_z`` float64; ``biderman_score`` float64,
-    NaN where nothing was generated; ``continuation`` (n, prompts, longest suffix) int32, -1 where nothing was.
+    before the first wrong one, -1 of a prompt that was not asked; float64 and NaN of these ``suffix_nll``, nats per
+    token, and ``log_p_z``; ``biderman_score`` float64, NaN where nothing was generated; ``continuation`` (n, prompts,
+    longest suffix) int32, -1 where nothing was.
     (n,) float64, of the whole windows but their first tokens: ``nll``, nats per token; ``min_k``; ``min_k_plus_plus``;
     ``window_min_perplexity``.
 
@@ -95,7 +97,7 @@ def verify(
     model : the one that was attacked, in float32: in half precision two ways to compute differ
     tokens : (n, L) token ids of windows
     names : (n,) of the windows
-    matched_run : (n, prompts) of ``attack``; a prompt is exact where all of its suffix matched
+    matched_run : (n, prompts) of ``attack``; a prompt is exact where all of its suffix matched, -1 was not asked
     settings : ``attack``'s; ``verify_generate``, how many prompts are generated
     rng : of the sample
 
@@ -110,8 +112,8 @@ def verify(
         are tied there.
     """
     asked = prompts(settings["lengths"])
-    total = len(tokens) * len(asked)
-    sample = np.sort(rng.choice(total, min(settings["verify_generate"], total), replace=False))
+    there = np.flatnonzero(matched_run.ravel() >= 0)
+    sample = np.sort(rng.choice(there, min(settings["verify_generate"], len(there)), replace=False))
     windows, places = np.divmod(sample, len(asked))
     batches = Batches(settings["batch_tokens"])
     for place in np.unique(places):
@@ -133,18 +135,20 @@ def _attack_part(
     sampling = settings["temperature"], settings["top_k"]
     of_whole = token_scores(model, tokens, *sampling, batches, standardized=True)
     passes = {0: of_whole}  # by where they start
-    for start in sorted({prompt.start for prompt in asked} - {0}):
+    for start in sorted({prompt.start for prompt in asked} - {0}) if generated.any() else ():
         end = max(prompt.end for prompt in asked if prompt.start == start)
-        passes[start] = token_scores(model, tokens[:, start:end], *sampling, batches)
+        passes[start] = token_scores(model, tokens[generated, start:end], *sampling, batches)
     continued: dict[tuple, np.ndarray] = {}
     for place, prompt in enumerate(asked):
         start, first, end = prompt.cut
-        found = suffix_scores(passes[start], first - start, end - start)
-        for name, values in found.items():
-            arrays[name][:, place] = values
+        if start not in passes:
+            continue
+        rows = generated if start else np.ones(len(tokens), bool)
+        for name, values in suffix_scores(passes[start], first - start, end - start).items():
+            arrays[name][rows, place] = values
         suffix = tokens[:, first:end]
         if prompt.cut not in continued:
-            missing = generated & ~found["exact"]
+            missing = generated & ~arrays["exact"][:, place]
             continued[prompt.cut] = np.where(generated[:, None], suffix, NEVER)  # where it is exact, it is the suffix
             if missing.any():
                 continued[prompt.cut][missing] = greedy(model, tokens[missing], prompt, batches)
@@ -164,8 +168,8 @@ def _attack_part(
 
 def _empty(n: int, asked: list[Prompt]) -> dict[str, np.ndarray]:
     longest = max(prompt.suffix_length for prompt in asked)
-    types = {"exact": bool, "matched_run": np.int64} | dict.fromkeys(("suffix_nll", "log_p_z", "biderman_score"), float)
-    of_prompts = {name: np.zeros((n, len(asked)), dtype) for name, dtype in types.items()}
+    of_prompts = {"exact": np.zeros((n, len(asked)), bool), "matched_run": np.full((n, len(asked)), NEVER, np.int64)}
+    of_prompts |= {name: np.full((n, len(asked)), np.nan) for name in ("suffix_nll", "log_p_z", "biderman_score")}
     of_prompts["continuation"] = np.full((n, len(asked), longest), NEVER, np.int32)
     return of_prompts | {name: np.zeros(n) for name in ("nll", "min_k", "min_k_plus_plus", "window_min_perplexity")}
 

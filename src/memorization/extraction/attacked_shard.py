@@ -58,7 +58,9 @@ class Shard:
         print(f"generated {number} prompts token by token: all as in one pass", flush=True)
 
     def exact_in_float32(self, model: LanguageModel) -> np.ndarray:
-        """Whether prompts are exact, of a sample of windows: (n, prompts), NaN of those that are not of the sample.
+        """Whether prompts are exact, of a sample of windows: (n, prompts), NaN of all others.
+
+        Only prompts that begin where the windows do are asked, which takes one pass.
 
         Parameters
         ----------
@@ -66,9 +68,9 @@ class Shard:
         """
         number = min(self.settings["verify_generate"], len(self.rows))
         sample = np.sort(generator(*self.names, "float32").choice(len(self.rows), number, replace=False))
-        found = attack(model, self.tokens[sample], self.settings, np.zeros(number, bool))["exact"]
-        exact = np.full((len(self.rows), found.shape[1]), np.nan)
-        exact[sample] = found
+        found = attack(model, self.tokens[sample], self.settings, np.zeros(number, bool))
+        exact = np.full((len(self.rows), found["exact"].shape[1]), np.nan)
+        exact[sample] = np.where(found["matched_run"] >= 0, found["exact"], np.nan)
         return exact
 
     def _lower(self) -> list[str]:

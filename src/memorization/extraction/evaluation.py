@@ -37,7 +37,7 @@ class Evaluated:
         self.copies = copies_in(windows, packing)
 
     def prompts(self, found: Mapping[str, np.ndarray]) -> pd.DataFrame:
-        """A row a window and prompt.
+        """A row a window and prompt; of a fixed suffix, controls that are not continued have the longest.
 
         Parameters
         ----------
@@ -72,7 +72,8 @@ class Evaluated:
         similar = _similarity(self.tokens, found["continuation"], self.asked)
         texts = _texts(self.tokenizer, self.tokens, self.asked)
         continued = _continued(self.tokenizer, found["continuation"], self.asked)
-        return table.assign(**similar, **texts, continuation=continued)
+        table = table.assign(**similar, **texts, continuation=continued)
+        return table[table["matched_run"] >= 0].reset_index(drop=True)
 
     def scores(self, found: Mapping[str, np.ndarray], small: Mapping[str, np.ndarray] | None) -> pd.DataFrame:
         """What a model says of whole windows, but their first tokens: a row a window.
