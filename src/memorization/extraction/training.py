@@ -19,7 +19,7 @@ from memorization.training.fit import Recorder, fit, log_spaced_steps, model_siz
 from memorization.training.optimizers import build_optimizer, learning_rate, set_learning_rate
 
 CLIP = 1.0  # largest norm of a gradient
-AT_ONCE = 4096  # tokens that are evaluated together
+AT_ONCE = 1024  # tokens that are evaluated together
 
 
 class TextLearner:
