@@ -104,7 +104,7 @@ def test_a_seed_s_rows_are_as_many_as_its_packing_has():
 
 def test_a_training_sees_each_row_once():
     size, rows = EXTRACTION.training_size("mamba_m"), packed_rows(EXTRACTION.dataset("mamba_m"))
-    assert rows == (3 * 32 * 255 // 8 * 64 + 120_000) // 320
+    assert rows == (3 * 32 * 255 // 8 * 64 + 80_000) // 320
     assert size["steps"] == steps_of(rows, 2)
     condition = EXTRACTION.condition("mamba_m")
     assert size["flops"] == 3 * rows * TRAINING * forward_flops(condition, 1024, 320)
