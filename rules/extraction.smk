@@ -35,7 +35,7 @@ rule extraction_corpus:
         mem_mb=lambda wildcards, attempt: EXTRACTION.section["outputs"]["mem_mb"] * attempt,
         runtime=lambda wildcards, attempt: EXTRACTION.section["outputs"]["runtime"] * attempt,
     params:
-        dataset=lambda wildcards: canonical(EXTRACTION.data_settings(wildcards.dataset)),
+        dataset=lambda wildcards: canonical(EXTRACTION.corpus_settings(wildcards.dataset)),
         code=code_digest(f"{SCRIPTS}/extraction/corpus.py"),
     message:
         "extraction: cutting windows of this machine's Python, {wildcards.dataset}"
@@ -60,7 +60,7 @@ rule extraction_texts:
         mem_mb=lambda wildcards, attempt: EXTRACTION.section["outputs"]["mem_mb"] * attempt,
         runtime=lambda wildcards, attempt: EXTRACTION.section["outputs"]["runtime"] * attempt,
     params:
-        dataset=lambda wildcards: canonical(EXTRACTION.data_settings(wildcards.dataset)),
+        dataset=lambda wildcards: canonical(EXTRACTION.text_settings(wildcards.dataset)),
         code=code_digest(f"{SCRIPTS}/extraction/texts.py"),
     message:
         "extraction: cutting windows of the texts of {wildcards.dataset}"
@@ -120,10 +120,8 @@ rule extraction_train:
         gpu=GPU,
     params:
         condition=lambda wildcards: canonical(EXTRACTION.settings(wildcards.condition)),
-        lengths=lambda wildcards: canonical(EXTRACTION.dataset(wildcards.condition)["lengths"]),
-        evaluation=canonical(
-            EXTRACTION.section["evaluation"] | {"n_controls": EXTRACTION.section["attack"]["n_controls"]}
-        ),
+        scored=lambda wildcards: canonical(EXTRACTION.scored(wildcards.condition)),
+        evaluation=canonical(EXTRACTION.section["evaluation"]),
         code=code_digest(f"{SCRIPTS}/extraction/train.py"),
     message:
         "extraction: training {wildcards.condition}, seed {wildcards.seed}"
@@ -177,6 +175,7 @@ rule extraction_evaluate:
         prompts=FILES["extraction"]["prompts"],
         prompts_csv="results/extraction/evaluations/{condition}/seed{seed}/prompts.csv",
         scores=FILES["extraction"]["scores"],
+        scores_csv="results/extraction/evaluations/{condition}/seed{seed}/scores.csv",
         rates=FILES["extraction"]["rates"],
         source="results/extraction/evaluations/{condition}/seed{seed}/source.parquet",
         source_csv="results/extraction/evaluations/{condition}/seed{seed}/source.csv",
@@ -193,7 +192,7 @@ rule extraction_evaluate:
         runtime=lambda wildcards, attempt: EXTRACTION.request(wildcards.condition, "runtime", attempt),
     params:
         about=lambda wildcards: canonical(EXTRACTION.about(wildcards.condition)),
-        attack=lambda wildcards: canonical(EXTRACTION.attack(wildcards.condition)),
+        lengths=lambda wildcards: canonical(EXTRACTION.dataset(wildcards.condition)["lengths"]),
         code=code_digest(f"{SCRIPTS}/extraction/evaluate.py"),
     message:
         "extraction: evaluating {wildcards.condition}, seed {wildcards.seed}"
@@ -257,7 +256,7 @@ rule extraction_near_verbatim:
         gpu=GPU,
     params:
         condition=lambda wildcards: canonical(EXTRACTION.settings(wildcards.condition)),
-        attack=lambda wildcards: canonical(EXTRACTION.attack(wildcards.condition)),
+        attack=lambda wildcards: canonical(EXTRACTION.asked(wildcards.condition)),
         stage=lambda wildcards: canonical(
             EXTRACTION.section["near_verbatim"] | {"exact": wildcards.condition in EXTRACTION.names}
         ),
@@ -289,7 +288,7 @@ rule extraction_interfere:
         gpu=GPU,
     params:
         condition=lambda wildcards: canonical(EXTRACTION.settings(wildcards.condition)),
-        attack=lambda wildcards: canonical(EXTRACTION.attack(wildcards.condition)),
+        attack=lambda wildcards: canonical(EXTRACTION.asked(wildcards.condition)),
         stage=canonical(EXTRACTION.section["interference"]),
         code=code_digest(f"{SCRIPTS}/extraction/interfere.py"),
     message:
@@ -322,7 +321,7 @@ rule extraction_map:
         gpu=GPU,
     params:
         condition=lambda wildcards: canonical(EXTRACTION.settings(wildcards.condition)),
-        attack=lambda wildcards: canonical(EXTRACTION.attack(wildcards.condition)),
+        attack=lambda wildcards: canonical(EXTRACTION.asked(wildcards.condition)),
         stage=canonical(EXTRACTION.section["map"]),
         code=code_digest(f"{SCRIPTS}/extraction/map.py"),
     message:

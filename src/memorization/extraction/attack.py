@@ -61,7 +61,7 @@ def attack(
     if tokens_needed(settings["lengths"]) > length:
         needed = tokens_needed(settings["lengths"])
         raise ValueError(f"lengths: prompts of {needed} tokens, but windows have {length}")
-    arrays, batches, done = _empty(n, asked), Batches(settings["batch_tokens"]), 0
+    arrays, batches, done = _empty(n, asked), Batches(settings["batch_tokens"], model.vocabulary), 0
     part = batches.rows(length)
     kept = None if unfinished is None else unfinished.load()
     if kept is not None:
@@ -92,6 +92,8 @@ def verify(
 ) -> int:
     """Generate the suffixes of a sample of prompts one token after the other, and compare them with the attack.
 
+    Half of the sample are prompts whose first token is right, as far as there are: what is wrong there tells little.
+
     Parameters
     ----------
     model : the one that was attacked, in float32: in half precision two ways to compute differ
@@ -112,10 +114,9 @@ def verify(
         are tied there.
     """
     asked = prompts(settings["lengths"])
-    there = np.flatnonzero(matched_run.ravel() >= 0)
-    sample = np.sort(rng.choice(there, min(settings["verify_generate"], len(there)), replace=False))
+    sample = _sample(matched_run.ravel(), settings["verify_generate"], rng)
     windows, places = np.divmod(sample, len(asked))
-    batches = Batches(settings["batch_tokens"])
+    batches = Batches(settings["batch_tokens"], model.vocabulary)
     for place in np.unique(places):
         prompt, rows = asked[place], windows[places == place]
         continuations = greedy(model, tokens[rows], prompt, batches)
@@ -125,6 +126,15 @@ def verify(
             if run != matched_run[row, place]:
                 raise ValueError(_disagreement(model, tokens[row], names[row], prompt, matched_run[row, place], run))
     return len(sample)
+
+
+def _sample(matched_run: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Places of prompts that were asked: half of them, as far as there are, have tokens that match."""
+    matching = np.flatnonzero(matched_run > 0)
+    first = rng.choice(matching, min(number // 2, len(matching)), replace=False)
+    others = np.setdiff1d(np.flatnonzero(matched_run >= 0), first)
+    second = rng.choice(others, min(number - len(first), len(others)), replace=False)
+    return np.sort(np.concatenate([first, second]))
 
 
 def _attack_part(

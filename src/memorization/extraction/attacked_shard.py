@@ -109,13 +109,3 @@ def attacked(
         checked = ~np.isnan(exact)
         print(f"{dtype} flips {(found['exact'] != exact)[checked].mean():.4f} of {checked.sum()} decisions", flush=True)
     return found | {"exact_float32": exact, "architecture": np.array(condition["architecture"])}
-
-
-def joined(shards: list[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray] | None:
-    """The shares of a run, one behind the other; None of none."""
-    if not shards:
-        return None
-    return {
-        name: np.concatenate([each[name] for each in shards]) if values.ndim else values
-        for name, values in shards[0].items()
-    }

@@ -4,6 +4,7 @@ Imported when the Snakefile is read: nothing here may import torch.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from memorization.configuration import ConfigurationError, named, names
 from memorization.extraction.prompts import tokens_needed
@@ -14,6 +15,7 @@ from memorization.extraction.sources import (
     check_tokenizer,
     check_tokenizer_file,
     max_length_of,
+    same_tokenizer,
 )
 from memorization.family import Family
 from memorization.models.language_model_size import non_embedding
@@ -45,6 +47,13 @@ def check_family(family: Family) -> None:
         where = f"{family.name}.pretrained[{entry['name']}]"
         check_tokenizer(entry["model"], f"{where}.model")
         _check_length(family, entry["name"], where)
+        of_data = family.dataset(entry["name"]).get("tokenizer")
+        are_folders = bool(of_data) and Path(of_data).is_dir() and Path(entry["model"]).is_dir()
+        if are_folders and not same_tokenizer(of_data, entry["model"]):
+            raise ConfigurationError(
+                f"{where}.model: its tokenizer gives other ids than {of_data}, that of the data set "
+                f"{entry['dataset']}; allowed: models of one tokenizer, or a data set of its own"
+            )
         if family.condition(entry["name"])["architecture"] is None:
             raise ConfigurationError(f"{where}.architecture: missing; allowed: neox, mamba, llama, as config.json says")
     for name in family.attacked:
@@ -144,10 +153,8 @@ def _check_others(family: Family, name: str) -> None:
             raise ConfigurationError(f"{where}.small: {other} is of another architecture; allowed: one of the same")
     if condition["pair"] and kind == "conditions" and condition["pair"] in family.names:
         _check_alike(where, condition, family.condition(condition["pair"]))
-    if kind == "pretrained":
-        for stage in condition["stages"]:
-            if stage == "map" and family.dataset(name)["kind"] != "python":
-                raise ConfigurationError(f"{where}.stages: map; allowed with texts from elsewhere: all others")
+    if kind == "pretrained" and "map" in condition["stages"]:
+        raise ConfigurationError(f"{where}.stages: map; allowed of a model from elsewhere: near_verbatim, interference")
 
 
 def _check_alike(where: str, condition: Mapping, other: Mapping) -> None:

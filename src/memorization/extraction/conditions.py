@@ -3,13 +3,15 @@
 Imported when the Snakefile is read: nothing here may import torch.
 """
 
+import platform
 from collections.abc import Iterable
 from hashlib import sha256
 
 from memorization.configuration import named, names
 from memorization.extraction.checks import check_family
+from memorization.extraction.prompts import longest_prompt, tokens_needed
 from memorization.extraction.sizes import packed_rows
-from memorization.extraction.sources import architecture_of, contents
+from memorization.extraction.sources import TOKENIZER, architecture_of, contents
 from memorization.family import Family, Figure, Files, Table
 from memorization.hub import split_name
 from memorization.models import language_model_size
@@ -17,11 +19,21 @@ from memorization.models.shape import TRAINING
 from memorization.provenance import canonical
 
 OF_ALL = ("rates", "scores")  # of every run; of those that are trained here also records and runs
+CORPUS = ("data_types", "vocabulary", "per_type", "controls", "background", "held_out", "leak_ngram")
 STAGES = ("near_verbatim", "interference", "map")
 OF_RUNS = ("prompts", "map")  # long tables, left in their runs' files
 ATTACK = ("intervals", "fits")
 DIFFERENCES = ("difference", "difference_intervals")
-FOUND = ("rates", "fits", "difference", "membership", "forecast", "interference", "near_verbatim")  # of findings
+FOUND = (
+    "rates",
+    "scores",
+    "fits",
+    "difference",
+    "membership",
+    "forecast",
+    "interference",
+    "near_verbatim",
+)  # of findings
 
 
 class Extraction(Family):
@@ -61,8 +73,28 @@ class Extraction(Family):
         if data["kind"] == "python":
             return data
         data = self.section["text_defaults"] | data
-        data["tokenizer"] = data["tokenizer"] or self._tokenizer_of(dataset)
-        return data | _contents(data["path"], data["tokenizer"])
+        return data | {"tokenizer": data["tokenizer"] or self._tokenizer_of(dataset)}
+
+    def corpus_settings(self, dataset: str) -> dict:
+        """What windows and background of a data set of kind python are made of: the text is that of this Python."""
+        data = self.data_settings(dataset)
+        found = {key: data[key] for key in CORPUS} | {"window": tokens_needed(data["lengths"])}
+        return found | {"python": platform.python_version()}
+
+    def text_settings(self, dataset: str) -> dict:
+        """What windows of texts are made of, with the digests of the files from elsewhere."""
+        data = self.data_settings(dataset)
+        files = _contents(data["path"], f"{data['tokenizer']}/{TOKENIZER}")
+        return (
+            {key: value for key, value in data.items() if key != "lengths"}
+            | files
+            | {"window": tokens_needed(data["lengths"])}
+        )
+
+    def scored(self, name: str) -> dict:
+        """The longest prompt of a model, which is followed in training: tokens of its ``prefix`` and ``suffix``."""
+        prompt = longest_prompt(self.dataset(name)["lengths"])
+        return {"prefix": prompt.prefix_length, "suffix": prompt.suffix_length}
 
     def _tokenizer_of(self, dataset: str) -> str | None:
         """The first model from elsewhere that is attacked with a data set, whose tokenizer is its own."""
@@ -91,6 +123,10 @@ class Extraction(Family):
     def attack(self, name: str) -> dict:
         """The settings of the attack on a model."""
         return self.section["attack"] | {"lengths": self.dataset(name)["lengths"]}
+
+    def asked(self, name: str) -> dict:
+        """Of the settings of the attack those that the other stages need."""
+        return {key: self.attack(name)[key] for key in ("lengths", "temperature", "top_k", "batch_tokens")}
 
     def about(self, name: str) -> dict:
         """What tables say of a model: its name, and the commit of one of the hub or a digest of one of a folder."""
@@ -127,7 +163,8 @@ class Extraction(Family):
     def known(self) -> list[str]:
         """The models of which it is known how often they were trained on their windows."""
         data = {name: self.dataset(name) for name in self.attacked}
-        return [name for name in self.attacked if name in self.names or data[name].get("copies")]
+        of_texts = [name for name in self.pretrained if data[name]["kind"] == "texts" and data[name]["copies"]]
+        return [*self.names, *of_texts]
 
     @property
     def forecasts(self) -> list[list[str]]:

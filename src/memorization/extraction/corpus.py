@@ -8,9 +8,9 @@ import pandas as pd
 
 from memorization.data.byte_pairs import BytePairs, train_byte_pairs
 from memorization.data.texts import Document, documents
+from memorization.extraction.sizes import GROUPS
 from memorization.provenance import generator
 
-GROUPS = 3  # of planted windows a data type: in each seed one of them is left out
 CHARACTERS = 1_000_000  # a data type, at most, that the tokenizer is trained on
 PIECE = 512  # tokens: background documents are cut into pieces of at most so many, lest one fills it
 MULTIPLIER = 0x9E3779B97F4A7C15  # odd: that of Fibonacci hashing

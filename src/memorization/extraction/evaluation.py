@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from memorization.extraction.metrics import zlib_bytes
-from memorization.extraction.prompts import prompts
+from memorization.extraction.prompts import longest_prompt, prompts
 from memorization.extraction.similarity import bleu, edit_distance
-from memorization.extraction.windows import copies_in, decoded, tokenizer_of
+from memorization.extraction.windows import copies_in, decoded, schemes, tokenizer_of
 
 FLOOR = 1e-6  # nats, of what is divided by
 
@@ -33,6 +33,7 @@ class Evaluated:
         about: Mapping,
     ):
         self.windows, self.about, self.asked = windows, about, prompts(lengths)
+        self.longest = self.asked.index(longest_prompt(lengths))
         self.tokens, self.tokenizer = arrays["tokens"], tokenizer_of(arrays)
         self.copies = copies_in(windows, packing)
 
@@ -41,7 +42,7 @@ class Evaluated:
 
         Parameters
         ----------
-        found : of ``attacked_shard.joined``
+        found : of ``joined``
 
         Returns
         -------
@@ -57,7 +58,7 @@ class Evaluated:
         of_run |= {"parameters": int(found["parameters"])} | {name: self.about[name] for name in ("revision", "seed")}
         of_window = {name: self.windows[name].to_numpy() for name in ("window", "role", "data_type")}
         of_window |= {"copies": self.copies}
-        of_window["scheme"] = np.where(of_window["role"] == "planted", "planted", "uniform")
+        of_window["scheme"] = schemes(self.windows)
         kinds = ("protocol", "prefix_length", "suffix_length")
         table = pd.DataFrame(
             {name: np.repeat(values, each) for name, values in of_window.items()}
@@ -80,13 +81,13 @@ class Evaluated:
 
         Parameters
         ----------
-        found : of ``attacked_shard.joined``
+        found : of ``joined``
         small : the same of the smaller model; None without one
 
         Returns
         -------
-        DataFrame: ``condition``, ``architecture``, ``seed``, ``window``, ``role``, ``data_type``, ``copies``; ``nll``
-        in nats per token, ``perplexity``; ``zlib_bytes``; ``lowercase_nll``, of the text in lower case, by its tokens;
+        DataFrame: ``condition``, ``architecture``, ``seed``, ``window``, ``role``, ``data_type``, ``copies``;
+        ``exact`` behind the longest prefix; ``nll`` in nats per token, ``perplexity``; ``zlib_bytes``; ``lowercase_nll``, of the text in lower case, by its tokens;
         ``lowercase_ratio`` (log-perplexity in lower case over that of the text), ``zlib_ratio`` (bits of the window
         over those of its zlib), ``small_large_ratio`` (log-perplexity of the smaller model over this one's; NaN
         without one); ``window_min_perplexity``, ``min_k``, ``min_k_plus_plus``.
@@ -98,6 +99,7 @@ class Evaluated:
         for place, (name, value) in enumerate(run.items()):
             table.insert(place, name, value)
         return table.assign(
+            exact=found["exact"][:, self.longest],
             nll=nll,
             perplexity=np.exp(nll),
             zlib_bytes=sizes,
@@ -107,6 +109,16 @@ class Evaluated:
             small_large_ratio=np.nan if small is None else small["nll"] / floored,
             **{name: found[name] for name in ("window_min_perplexity", "min_k", "min_k_plus_plus")},
         )
+
+
+def joined(shards: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray] | None:
+    """The shares of a run, one behind the other; None of none."""
+    if not shards:
+        return None
+    return {
+        name: np.concatenate([each[name] for each in shards]) if values.ndim else values
+        for name, values in shards[0].items()
+    }
 
 
 def _texts(tokenizer, tokens: np.ndarray, asked: list) -> dict[str, list[str]]:

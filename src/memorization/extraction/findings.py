@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from memorization.extraction.analysis.fits import size_table
+from memorization.extraction.analysis.membership_scores import counterfactual
 from memorization.extraction.analysis.rates import ALL
 from memorization.findings import Findings
 
@@ -34,6 +35,7 @@ def findings_table(tables: Mapping[str, pd.DataFrame], pairs: Sequence[Mapping],
         differences(findings, tables["difference"], pairs)
     if "membership" in tables:
         membership(findings, tables["membership"])
+    remembered(findings, tables["scores"])
     if "forecast" in tables:
         forecast(findings, tables["forecast"])
     if "interference" in tables:
@@ -65,6 +67,9 @@ def levels(findings: Findings, name: str, rows: pd.DataFrame) -> None:
             cell = of_cell(rows, scheme=scheme, copies=ALL, data_type=kind)
             if len(cell):
                 findings.add(f"exact, {scheme.replace('_', ' ')}, {kind}", name, cell, SHARE)
+    flipped = of_cell(of_all, "flipped", scheme="uniform", copies=ALL)
+    if flipped.notna().any():
+        findings.add("exact, decided otherwise in float32", name, flipped, "share of decisions")
     for n in (10, 1000):
         cell = of_cell(of_all, f"extractable_{n}", scheme="uniform", copies=ALL)
         findings.add(f"drawn at least once in {n} draws with probability 1/2", name, cell, SHARE)
@@ -125,6 +130,15 @@ def membership(findings: Findings, table: pd.DataFrame) -> None:
         findings.add(f"AUC of {score}", condition, part["auc"], "AUC")
         found = f"members found at 1% false positives by {score}"
         findings.add(found, condition, part["tpr_at_1_fpr"], "share of members")
+
+
+def remembered(findings: Findings, scores: pd.DataFrame) -> None:
+    """Counterfactual memorization by copies: of controls it is what seeds differ by."""
+    rows = scores.assign(gain=counterfactual(scores)).dropna(subset="gain")
+    for (condition, role, copies), part in rows.groupby(["condition", "role", "copies"], sort=False):
+        what = "controls" if role == "control" else f"{copies} copies"
+        gain = part.groupby("seed")["gain"].mean()
+        findings.add(f"counterfactual memorization, {what}", condition, gain, "nats per token")
 
 
 def forecast(findings: Findings, table: pd.DataFrame) -> None:

@@ -103,5 +103,5 @@ def _within_one(
         behind = torch.arange(k) > place[:, None]
         return {"log_probs": log_probs.where(behind, torch.zeros_like(log_probs)).sum(dim=1)}
 
-    found = Batches(batch_tokens).map(after, place, token[place, rank], length=n + k)["log_probs"]
+    found = Batches(batch_tokens, model.vocabulary).map(after, place, token[place, rank], length=n + k)["log_probs"]
     return p_z.item(), (p_z + last).item() + np.exp(so_far[place, rank].numpy() + found).sum().item()

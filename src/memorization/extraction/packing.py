@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from memorization.extraction.corpus import GROUPS
+from memorization.extraction.sizes import GROUPS
 
 
 def copies_of(windows: pd.DataFrame, seed: int, counts: Sequence[int]) -> np.ndarray:

@@ -18,6 +18,7 @@ from memorization.extraction.prompts import Prompt
 from memorization.extraction.sampling import sampling_log_probs
 from memorization.models.language_model import LanguageModel
 
+LOGITS = 2**27  # at once
 NO_MEMORY = ("out of memory", "allocate memory", "ALLOC_FAILED")  # of CUDA, of the CPU, of cuBLAS
 
 
@@ -27,10 +28,11 @@ class Batches:
     Parameters
     ----------
     tokens : at most so many in a batch, which has at least one row
+    vocabulary : fewer where these tokens have too many logits; 3 GB are needed of ``LOGITS``
     """
 
-    def __init__(self, tokens: int):
-        self.tokens = tokens
+    def __init__(self, tokens: int, vocabulary: int = 1):
+        self.tokens = min(tokens, LOGITS // vocabulary)
 
     def rows(self, length: int) -> int:
         """How many texts of ``length`` tokens are computed at once."""
@@ -171,7 +173,7 @@ def window_nll(model: LanguageModel, sequences: Iterable[np.ndarray], batch_toke
     def compute(tokens: Tensor) -> dict[str, Tensor]:
         return {"nll": token_nll(model.logits(tokens)[:, :-1], tokens[:, 1:].to(model.device))}
 
-    sequences, batches = list(sequences), Batches(batch_tokens)
+    sequences, batches = list(sequences), Batches(batch_tokens, model.vocabulary)
     lengths = np.array([len(each) for each in sequences], dtype=int)
     losses = np.full(len(sequences), np.nan)
     for length in np.unique(lengths[lengths > 1]):

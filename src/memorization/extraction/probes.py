@@ -32,7 +32,7 @@ def behind(model: LanguageModel, tokens: np.ndarray, fillers: np.ndarray, settin
     if tokens_needed([(prompt.prefix_length, prompt.suffix_length)]) > tokens.shape[1]:
         raise ValueError(f"lengths: a prompt of {prompt.end} tokens, but windows have {tokens.shape[1]}")
     rows = np.concatenate([fillers, tokens[:, : prompt.end]], axis=1)
-    batches = Batches(settings["batch_tokens"])
+    batches = Batches(settings["batch_tokens"], model.vocabulary)
     scores = token_scores(model, rows, settings["temperature"], settings["top_k"], batches)
     found = suffix_scores(scores, m + prompt.suffix_start, m + prompt.end)
     return {name: found[name] for name in ("exact", "matched_run", "log_p_z")}
@@ -75,5 +75,7 @@ def sliding(
         raise ValueError(f"document: {len(document)} tokens, but a prompt has {length}")
     starts = np.arange(0, len(document) - length + 1, stride)
     rows = np.lib.stride_tricks.sliding_window_view(document, length)[starts]
-    found = suffix_scores(token_scores(model, rows, temperature, top_k, Batches(batch_tokens)), prefix_length, length)
+    found = suffix_scores(
+        token_scores(model, rows, temperature, top_k, Batches(batch_tokens, model.vocabulary)), prefix_length, length
+    )
     return {"start": starts, "log_p_z": found["log_p_z"], "exact": found["exact"]}

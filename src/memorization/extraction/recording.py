@@ -66,7 +66,7 @@ def extraction_records(
     batch_size : rows of an optimizer step
     """
     rows, n_scored = trajectory["rows"], int(trajectory["n_scored"])
-    prior = prior_bits(len(windows), [(trajectory, packing), *twins] if len(twins) > 1 else [])[rows]
+    prior = prior_bits(len(windows), twins if len(twins) > 1 else [])[rows]
     of = windows.iloc[rows]
     own = {"family": FAMILY, "arm": arm, "condition": condition, "seed": seed, "n_tokens": n_scored}
     parts = []

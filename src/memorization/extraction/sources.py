@@ -8,15 +8,12 @@ from collections.abc import Mapping
 from functools import cache
 from hashlib import file_digest
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from memorization.configuration import ConfigurationError
 from memorization.extraction.pile import PILE
+from memorization.extraction.token_ids import same_ids
 from memorization.hub import split_name
 from memorization.models.language_model_size import NAMES
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 CONFIG, TOKENIZER, WEIGHTS, INDEX = "config.json", "tokenizer.json", "model.safetensors", "model.safetensors.index.json"
 OF_HUB = "name@commit of the hub, the commit 40 hexadecimal digits"
@@ -122,11 +119,6 @@ def check_texts(settings: Mapping, where: str) -> None:
         raise ConfigurationError(f"{where}.split: missing; a data set of the hub is read from one of its splits")
 
 
-def same_ids(first: "Tokenizer", second: "Tokenizer") -> bool:
-    """Whether two tokenizers give all texts the same ids: the same vocabulary, merges, added tokens and splitting."""
-    return _decides(first) == _decides(second)
-
-
 def same_tokenizer(first: str | Path, second: str | Path) -> bool:
     """``same_ids`` of the ``tokenizer.json`` of two folders."""
     from tokenizers import Tokenizer
@@ -227,23 +219,6 @@ def _json(path: Path, where: str, allowed: str, missing: str | None = None) -> M
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{where}: {path} is no JSON object")
     return value
-
-
-def _decides(tokenizer: "Tokenizer") -> dict:
-    """Of a tokenizer as JSON what decides over ids; as the library writes it, whatever version wrote the file."""
-    whole = json.loads(tokenizer.to_str())
-    flags = ("id", "content", "single_word", "lstrip", "rstrip")
-    added = sorted([token[flag] for flag in flags] for token in whole["added_tokens"])
-    return {key: _without_offsets(whole[key]) for key in ("model", "normalizer", "pre_tokenizer")} | {"added": added}
-
-
-def _without_offsets(value):
-    """Without ``trim_offsets``, which says where tokens stand, not which."""
-    if isinstance(value, list):
-        return [_without_offsets(each) for each in value]
-    if not isinstance(value, Mapping):
-        return value
-    return {key: _without_offsets(each) for key, each in value.items() if key != "trim_offsets"}
 
 
 def _line(error: Exception) -> str:

@@ -10,11 +10,11 @@ from memorization.extraction.model import opened
 from memorization.extraction.near_verbatim import lower_bound, mass
 from memorization.extraction.probes import behind, sliding
 from memorization.extraction.prompts import longest_prompt
-from memorization.extraction.windows import copies_in
+from memorization.extraction.windows import copies_in, schemes
 from memorization.models.language_model import LanguageModel
 from memorization.provenance import generator
 
-KINDS = ["window", "role", "data_type", "copies"]
+KINDS = ["window", "role", "data_type", "copies", "scheme"]
 
 
 class AttackedRun:
@@ -42,7 +42,7 @@ class AttackedRun:
     ):
         self.model, self.settings, self.about, self.dataset = model, settings, about, dataset
         self.tokens, self.prompt = arrays["tokens"], longest_prompt(settings["lengths"])
-        self.windows = windows.assign(copies=copies_in(windows, packing))
+        self.windows = windows.assign(copies=copies_in(windows, packing), scheme=schemes(windows))
 
     @classmethod
     def opened(
@@ -79,7 +79,7 @@ class AttackedRun:
 
         Returns
         -------
-        DataFrame: the run; ``window``, ``role``, ``data_type``, ``copies``; ``p_z`` of the true suffix, ``mass`` of all
+        DataFrame: the run; ``window``, ``role``, ``data_type``, ``copies``, ``scheme``; ``p_z`` of the true suffix, ``mass`` of all
         within distance 1 (NaN where not ``exact``), and ``bound``, the part of it that the ``substitutes`` have.
         """
         rows = self.sample(n_windows, "near verbatim")
@@ -95,25 +95,33 @@ class AttackedRun:
     def interference(self, n_windows: int, distances: list[int]) -> pd.DataFrame:
         """The attack with the longest prefix behind other windows' tokens, a row a window and number of tokens.
 
-        The other tokens are of windows that are none of those attacked, the same for all conditions.
+        The other tokens are of controls of other documents, or where there are none of other windows that are not
+        attacked; the same for all conditions, and the last ones of fewer are the last ones of more.
 
         Returns
         -------
-        DataFrame: the run; ``window``, ``role``, ``data_type``, ``copies``; ``distance``, tokens before the window;
+        DataFrame: the run; ``window``, ``role``, ``data_type``, ``copies``, ``scheme``; ``distance``, tokens before the window;
         ``exact``, ``matched_run``, ``log_p_z``.
         """
         rows = self.sample(n_windows, "interference")
-        others = np.setdiff1d(np.arange(len(self.tokens)), rows)
-        others = others if len(others) else np.arange(len(self.tokens))
-        length = self.tokens.shape[1]
-        rng = generator("extraction", self.dataset, "fillers")
-        many = rng.choice(others, (len(rows), -(-max(distances) // length) or 1))
-        fillers = self.tokens[many].reshape(len(rows), -1)
+        fillers = self._fillers(rows, max(distances))
         parts = []
         for distance in distances:
-            found = behind(self.model, self.tokens[rows], fillers[:, :distance], self.settings)
+            found = behind(self.model, self.tokens[rows], fillers[:, fillers.shape[1] - distance :], self.settings)
             parts.append(self._table(rows).assign(distance=distance, **found))
         return pd.concat(parts, ignore_index=True)
+
+    def _fillers(self, rows: np.ndarray, most: int) -> np.ndarray:
+        """Tokens of other windows, (rows, at least ``most``)."""
+        rng, length = generator("extraction", self.dataset, "fillers"), self.tokens.shape[1]
+        others = np.setdiff1d(np.flatnonzero(self.windows["role"] == "control"), rows)
+        if not len(others):
+            others = np.setdiff1d(np.arange(len(self.tokens)), rows)
+        documents, parts = self.windows["document"].to_numpy(), []
+        for row in rows:
+            elsewhere = others[documents[others] != documents[row]]
+            parts.append(self.tokens[rng.choice(elsewhere, -(-most // length) or 1)].ravel())
+        return np.stack(parts)
 
     def map(self, documents: Mapping[str, np.ndarray], n_documents: int, max_tokens: int, stride: int) -> pd.DataFrame:
         """How likely each part of whole documents is drawn after its prefix alone, a row a place.

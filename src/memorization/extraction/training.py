@@ -1,16 +1,15 @@
 """Training a language model on packed rows of text, once, following windows as it goes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memorization.extraction.prompts import longest_prompt
 from memorization.files import to_json
-from memorization.models.language_model import LanguageModel, build, non_embedding_parameters
+from memorization.models.language_model import LanguageModel, build
 from memorization.provenance import generator
 from memorization.text_files import write_text
 from memorization.training.checkpoints import Unfinished, restore, training_state
@@ -94,19 +93,20 @@ def train(
     learner: TextLearner,
     tokens: np.ndarray,
     rows: np.ndarray,
-    lengths: Sequence[Sequence[int]],
+    prefix: int,
+    suffix: int,
     n_records: int,
     unfinished: Unfinished,
     report_seconds: float,
 ) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
-    """Train on all rows of text, scoring the suffixes behind the longest prefix of some windows.
+    """Train on all rows of text, scoring the suffixes of some windows behind one length of prefix.
 
     Parameters
     ----------
     learner : what is trained
     tokens : (windows, length)
     rows : (n,), the windows that are followed
-    lengths : pairs of prefix and suffix
+    prefix, suffix : tokens that stand before, and that are scored
     n_records : log-spaced steps at which they are scored
     unfinished, report_seconds : as in ``training.fit.fit``
 
@@ -114,24 +114,23 @@ def train(
     -------
     The model's tensors; of each recorded step ``step``, ``nll`` (…, n) float32 nats and ``right`` (…, n) tokens;
     ``loss`` (steps,), before each step, in nats per token; ``rows``; how many tokens are ``n_scored`` of a
-    ``vocabulary``; the model's sizes and ``non_embedding``.
+    ``vocabulary``; the model's sizes.
     """
-    steps, n, prompt = {*log_spaced_steps(learner.steps, n_records)}, len(rows), longest_prompt(lengths)
-    windows = tokens[rows, : prompt.end]
+    steps, n = {*log_spaced_steps(learner.steps, n_records)}, len(rows)
+    windows = tokens[rows, : prefix + suffix]
     recorder = Recorder(step=((), np.int64), nll=((n,), np.float32), right=((n,), np.int64), loss=((), np.float32))
 
     def record(step: int) -> None:
         if step:
             recorder.append(loss=float(learner.loss))
         if step in steps:
-            nll, right = learner.evaluate(windows, prompt.suffix_start)
+            nll, right = learner.evaluate(windows, prefix)
             recorder.append(step=step, nll=nll, right=right)
 
     fit(learner, record, recorder, learner.steps, unfinished, report_seconds)
     state = {name: tensor.detach() for name, tensor in learner.model.state_dict().items()}
-    about = {"rows": rows, "n_scored": np.array(prompt.suffix_length), "vocabulary": np.array(learner.vocabulary)}
-    sizes = model_sizes(learner.model) | {"non_embedding": np.array(non_embedding_parameters(learner.model))}
-    return state, recorder.arrays() | about | sizes
+    about = {"rows": rows, "n_scored": np.array(suffix), "vocabulary": np.array(learner.vocabulary)}
+    return state, recorder.arrays() | about | model_sizes(learner.model)
 
 
 def write_model(model: nn.Module, tokenizer: str, paths: Mapping[str, str], made_by: dict) -> None:

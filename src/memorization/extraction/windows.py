@@ -54,3 +54,8 @@ def followed(windows: pd.DataFrame, n_controls: int) -> np.ndarray:
 def copies_in(windows: pd.DataFrame, packing: Mapping[str, np.ndarray] | None) -> np.ndarray:
     """How often each window was trained on: by a seed's packing, or as the table knows, -1 for unknown."""
     return windows["copies"].to_numpy() if packing is None else packing["copies"]
+
+
+def schemes(windows: pd.DataFrame) -> np.ndarray:
+    """How windows were sampled: ``planted``, as many of each number of copies, or ``uniform``, of all texts: (n,)."""
+    return np.where(windows["role"] == "planted", "planted", "uniform")

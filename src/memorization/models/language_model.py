@@ -31,7 +31,8 @@ class LanguageModel:
     def __init__(self, model: nn.Module, vocabulary: int, device: str = "cpu"):
         self.model, self.vocabulary, self.device = model.eval(), vocabulary, device
         of_mamba = model.config.model_type == "mamba"
-        self.model.generation_config.eos_token_id = None  # or generation stops at an end of text
+        # What a model brings along may stop at an end of text, or make a token less likely that stood before.
+        self.model.generation_config = type(self.model.generation_config)()
         self.max_length = None if of_mamba else getattr(model.config, "max_position_embeddings", None)
 
     @torch.no_grad()

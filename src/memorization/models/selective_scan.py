@@ -8,8 +8,10 @@ a processor's cache holds. Only the states are kept for the backward pass.
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-BLOCK = 2**18  # entries of the states of a block of steps
+BLOCK = 2**18  # entries of the states of a block of steps, on a CPU: what its cache holds
+ON_GPU = 2**26  # where the number of operations counts
 
 
 def selective_scan(
@@ -73,6 +75,7 @@ class _Scan(torch.autograd.Function):
         return y, state.clone()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, of_y, of_last):
         u, delta, B, C, A, initial, states = ctx.saved_tensors
         of_u, of_delta, of_B, of_C = (torch.empty_like(each) for each in (u, delta, B, C))
@@ -100,7 +103,8 @@ class _Scan(torch.autograd.Function):
 
 def _blocks(u: Tensor, A: Tensor) -> list[slice]:
     """Steps that are computed together."""
-    length, size = len(u), max(1, BLOCK // (u[0].numel() * A.shape[1]))
+    most = BLOCK if u.device.type == "cpu" else ON_GPU
+    length, size = len(u), max(1, most // (u[0].numel() * A.shape[1]))
     return [slice(first, min(first + size, length)) for first in range(0, length, size)]
 
 

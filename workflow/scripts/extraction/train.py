@@ -15,8 +15,8 @@ with job(snakemake) as this:
     learner = TextLearner(condition, packing["rows"], int(windows["vocabulary"]), this.seed, this.device)
     unfinished = Unfinished(this.unfinished(this.output.model), this.progress["checkpoint_seconds"])
     options = {"unfinished": unfinished, "report_seconds": this.progress["report_seconds"]}
-    scored = this.settings("lengths"), evaluation["n_records"]
-    state, trajectory = train(learner, windows["tokens"], rows, *scored, **options)
+    options |= {"n_records": evaluation["n_records"]} | this.settings("scored")
+    state, trajectory = train(learner, windows["tokens"], rows, **options)
     this.write_arrays(trajectory, this.output.trajectory)
     write_model(learner.model, tokenizer_text(windows), this.output, this.made_by)
     write_tensors(this.output.model, state, this.made_by)

@@ -41,7 +41,7 @@ def forecast_table(records: pd.DataFrame, sizes: Sequence[Sequence[str]]) -> pd.
 
     Returns
     -------
-    DataFrame: ``condition``, the large one; ``predictor``, the small one at its end or the large one at each step
+    DataFrame: ``condition``, the large one; ``scheme``, planted; ``predictor``, the small one at its end or the large one at each step
     before its end; ``step`` of the predictor, ``share_of_training`` that it has by then; ``seed``; ``n_items``,
     ``n_predicted``, ``n_memorized``; ``precision`` and ``recall``, NaN where undefined; ``base_rate``, the share of
     items that are memorized, the precision of a blind guess.
@@ -57,7 +57,13 @@ def forecast_table(records: pd.DataFrame, sizes: Sequence[Sequence[str]]) -> pd.
                 predicted = rows_then.set_index("item")["exact"].astype(bool).reindex(end.index, fill_value=False)
                 step, steps = rows_then["step"].iloc[0], runs[predictor, seed]["step"].max()
                 precision, recall = precision_recall(predicted.to_numpy(), end.to_numpy())
-                row = {"condition": large, "predictor": predictor, "step": step, "share_of_training": step / steps}
+                row = {
+                    "condition": large,
+                    "scheme": "planted",
+                    "predictor": predictor,
+                    "step": step,
+                    "share_of_training": step / steps,
+                }
                 row |= {"seed": seed, "n_items": len(end), "n_predicted": predicted.sum(), "n_memorized": end.sum()}
                 rows.append(row | {"precision": precision, "recall": recall, "base_rate": end.mean()})
     return pd.DataFrame(rows, columns=COLUMNS).drop_duplicates(ignore_index=True)

@@ -23,7 +23,7 @@ SIGNS = {
 NAMES = {"nll": "loss"}
 FPR, ERRORS = 0.01, 100
 COLUMNS = [
-    *("condition", "seed", "score", "copies", "n_members", "n_non_members"),
+    *("condition", "seed", "score", "copies", "scheme", "n_members", "n_non_members"),
     *("auc", "tpr_at_1_fpr", "recall_at_100_errors"),
 ]
 
@@ -64,21 +64,25 @@ def tpr_at_fpr(scores: np.ndarray, member: np.ndarray, fpr: float = FPR) -> floa
     return _share_above(members, others, allowed)
 
 
-def recall_at_errors(scores: np.ndarray, member: np.ndarray, errors: int = ERRORS) -> float:
-    """Share of members that a ranking finds before its ``errors``-th non-member; ties count against it.
+def recall_at_errors(scores: np.ndarray, right: np.ndarray, errors: int = ERRORS) -> float:
+    """Share of all right guesses that a ranking has before its ``errors``-th wrong one; ties count against it.
 
-    All windows are ranked by the score, as guesses are by their confidence in the public benchmark of extraction
-    (google-research/lm-extraction-benchmark), where a wrong guess is an error. Of n non-members it is the true positive
-    rate at (errors - 1) / n false positives.
+    A guess is the greedy continuation of a window, ranked by a score of the window, as in the public benchmark of
+    extraction (google-research/lm-extraction-benchmark).
+
+    Parameters
+    ----------
+    scores : (n,), larger goes first; NaN are left out
+    right : (n,) bool, whether the suffix is reproduced
 
     Returns
     -------
-    float, NaN without members or with fewer non-members than ``errors``.
+    float, NaN without right guesses; 1 with fewer wrong ones than ``errors``.
     """
-    members, others = _two_kinds(scores, member)
-    if not len(members) or len(others) < errors:
+    found, wrong = _two_kinds(scores, right)
+    if not len(found):
         return np.nan
-    return _share_above(members, others, errors - 1)
+    return _share_above(found, wrong, errors - 1) if len(wrong) >= errors else 1.0
 
 
 def membership(scores: pd.DataFrame) -> pd.Series:
@@ -113,24 +117,27 @@ def membership_table(scores: pd.DataFrame, windows: Sequence[str], tokens: np.nd
     -------
     DataFrame: ``condition``, ``seed``; ``score``: ``loss``, ``zlib_ratio``, ``lowercase_ratio``, ``min_k``,
     ``min_k_plus_plus``, ``window_min_perplexity``, ``small_large_ratio``, ``lira``, ``blind``; ``copies`` of the
-    members, -1 for all of them; ``n_members``, ``n_non_members`` that have the score; ``auc``, ``tpr_at_1_fpr``,
-    ``recall_at_100_errors``. A run without a score, such as LiRA below three seeds, has no row of it.
+    members, -1 for all of them; ``scheme`` by which they were sampled; ``n_members``, ``n_non_members`` that have the score; ``auc``, ``tpr_at_1_fpr``,
+    ``recall_at_100_errors``, of right guesses among these members and the non-members. A run without a score, such as LiRA below three seeds, has no row of it.
     """
     place, rows = {window: number for number, window in enumerate(windows)}, []
     scores = scores.assign(member=membership(scores), lira=lira(scores)).dropna(subset="member")
     for (condition, seed), run in scores.groupby(["condition", "seed"]):
         member = run["member"].to_numpy() == 1
+        scheme = "planted" if (run["role"] == "planted").any() else "uniform"
         rng = generator("extraction", int(seed), "blind")
         run = run.assign(blind=blind(tokens[run["window"].map(place)], member, rng))
         for column, sign in SIGNS.items():
             for copies in (ALL, *sorted(set(run.loc[member, "copies"]))):
                 chosen = run[column].notna() & (~member | (copies == ALL) | (run["copies"] == copies))
                 of, values = member[chosen], sign * run.loc[chosen, column].to_numpy()
+                right = run.loc[chosen, "exact"].to_numpy(bool)
                 if of.all() or not of.any():
                     continue
                 row = {"condition": condition, "seed": seed, "score": NAMES.get(column, column), "copies": copies}
+                row["scheme"] = scheme
                 row |= {"n_members": of.sum(), "n_non_members": (~of).sum(), "auc": auc(values, of)}
-                row |= {"tpr_at_1_fpr": tpr_at_fpr(values, of), "recall_at_100_errors": recall_at_errors(values, of)}
+                row |= {"tpr_at_1_fpr": tpr_at_fpr(values, of), "recall_at_100_errors": recall_at_errors(values, right)}
                 rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -9,7 +9,7 @@ from memorization.extraction.analysis.rates import ALL, RESAMPLES
 from memorization.provenance import generator
 from memorization.statistics import bootstrap_interval
 
-CELL = ["comparison", "first", "second", "role", "protocol", "prefix_length", "suffix_length", "copies"]
+CELL = ["comparison", "first", "second", "role", "scheme", "protocol", "prefix_length", "suffix_length", "copies"]
 PROMPT = ["seed", "window", "protocol", "prefix_length", "suffix_length"]
 MEASURES = ["exact", "matched_run", "log_p_z"]
 VALUES = ["exact", "matched_run", "log10_p_z"]
@@ -39,7 +39,8 @@ def differences(prompts: pd.DataFrame, pairs: Sequence[Mapping]) -> pd.DataFrame
     for pair in pairs:
         first, second = pair["conditions"]
         one, other = (
-            prompts.loc[prompts["model"] == name, [*PROMPT, "role", "copies", *MEASURES]] for name in (first, second)
+            prompts.loc[prompts["model"] == name, [*PROMPT, "role", "scheme", "copies", *MEASURES]]
+            for name in (first, second)
         )
         both = one.merge(other, on=PROMPT, suffixes=("", "_second"), validate="one_to_one")
         if (both["copies"] != both["copies_second"]).any():
@@ -54,7 +55,7 @@ def differences(prompts: pd.DataFrame, pairs: Sequence[Mapping]) -> pd.DataFrame
             "matched_run": both["matched_run"] - both["matched_run_second"],
             "log10_p_z": log_p_z.mask(both["log_p_z"] == both["log_p_z_second"], 0.0),
         }
-        made.append(both[[*PROMPT, "role", "copies"]].assign(**values))
+        made.append(both[[*PROMPT, "role", "scheme", "copies"]].assign(**values))
     rows = pd.concat(made, ignore_index=True)
     return pd.concat([rows, rows[rows["copies"] > 0].assign(copies=ALL)], ignore_index=True)
 

@@ -9,7 +9,7 @@ from memorization.statistics import bootstrap_interval
 RUN = ["architecture", "model", "parameters", "revision", "seed"]
 CELL = ["data_type", "role", "copies", "scheme", "protocol", "prefix_length", "suffix_length"]
 DRAWS = (10, 1000)  # of sampling, in the columns extractable_<n>
-MEASURES = ["exact", "matched_run", "biderman_score", "p_z", *(f"extractable_{n}" for n in DRAWS)]
+MEASURES = ["exact", "flipped", "matched_run", "biderman_score", "p_z", *(f"extractable_{n}" for n in DRAWS)]
 ALL = -1  # in place of a number of copies
 RESAMPLES = 1_999  # of a cell: a study has thousands of cells
 
@@ -46,7 +46,8 @@ def rates(prompts: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame: ``RUN``, ``CELL`` (``data_type`` is ``all`` too), ``n_windows``; weighted means over windows of
-    ``MEASURES``: ``exact``, ``matched_run`` in tokens, ``biderman_score`` (of the windows that have one), ``p_z``,
+    ``MEASURES``: ``exact``, ``flipped``, the share of decisions in half precision that float32 decides otherwise, of those
+    that were checked; ``matched_run`` in tokens, ``biderman_score`` (of the windows that have one), ``p_z``,
     ``extractable_10`` and ``extractable_1000``, the share whose suffix 10 or 1000 draws give with a probability of 1/2.
     """
     cells = in_cells(prompts)
@@ -86,6 +87,7 @@ def in_cells(prompts: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``prompts``, once for each cell of ``rates`` that they are part of, with their ``weight`` in it."""
     items = prompts.assign(
         exact=prompts["exact"].astype(float),
+        flipped=(prompts["exact"].astype(float) - prompts["exact_float32"].astype(float)).abs(),
         weight=1.0,
         **{f"extractable_{n}": discoverable(prompts["p_z"], n).astype(float) for n in DRAWS},
     )
