@@ -87,10 +87,11 @@ class Evaluated:
         Returns
         -------
         DataFrame: ``condition``, ``architecture``, ``seed``, ``window``, ``role``, ``data_type``, ``copies``;
-        ``exact`` behind the longest prefix; ``nll`` in nats per token, ``perplexity``; ``zlib_bytes``; ``lowercase_nll``, of the text in lower case, by its tokens;
-        ``lowercase_ratio`` (log-perplexity in lower case over that of the text), ``zlib_ratio`` (bits of the window
-        over those of its zlib), ``small_large_ratio`` (log-perplexity of the smaller model over this one's; NaN
-        without one); ``window_min_perplexity``, ``min_k``, ``min_k_plus_plus``.
+        ``exact`` behind the longest prefix; ``nll`` in nats per token, ``perplexity``; ``zlib_bytes``;
+        ``lowercase_nll``, of the text in lower case, by its tokens; ``lowercase_ratio`` (log-perplexity in lower case
+        over that of the text), ``zlib_ratio`` (bits of the window over those of its zlib), ``small_large_ratio``
+        (log-perplexity of the smaller model over this one's; NaN without one); ``window_min_perplexity``, ``min_k``,
+        ``min_k_plus_plus``.
         """
         nll, sizes = found["nll"], np.array([zlib_bytes(text) for text in self.windows["text"]])
         bits, floored = nll * (self.tokens.shape[1] - 1) / np.log(2), np.maximum(nll, FLOOR)

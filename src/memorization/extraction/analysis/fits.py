@@ -68,10 +68,10 @@ def copies_table(prompts: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame: ``RUN``, ``scheme``, ``protocol``, ``suffix_length``; ``n`` prompts; ``intercept``; ``slope_copies``,
-    log-odds a doubling; ``slope_prefix``, log-odds 16 tokens; ``copies_for_half``, at which half of the windows are given with
-    the longest prefix, extrapolated where no level reaches that; ``spearman``, the rank correlation of copies and rate
-    over levels of copies with the longest prefix. A slope over one single value is NaN, and so is all where all
-    prompts are exact or none.
+    log-odds a doubling; ``slope_prefix``, log-odds 16 tokens; ``copies_for_half``, at which half of the windows are
+    given with the longest prefix, extrapolated where no level reaches that; ``spearman``, the rank correlation of
+    copies and rate over levels of copies with the longest prefix. A slope over one single value is NaN, and so is all
+    where all prompts are exact or none.
     """
     by, rows = [*RUN, "scheme", "protocol", "suffix_length"], []
     for key, run in prompts[prompts["copies"] > 0].groupby(by, dropna=False):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 COLUMNS = [
-    *("condition", "predictor", "step", "share_of_training", "seed"),
+    *("condition", "scheme", "predictor", "step", "share_of_training", "seed"),
     *("n_items", "n_predicted", "n_memorized", "precision", "recall", "base_rate"),
 ]
 
@@ -41,8 +41,8 @@ def forecast_table(records: pd.DataFrame, sizes: Sequence[Sequence[str]]) -> pd.
 
     Returns
     -------
-    DataFrame: ``condition``, the large one; ``scheme``, planted; ``predictor``, the small one at its end or the large one at each step
-    before its end; ``step`` of the predictor, ``share_of_training`` that it has by then; ``seed``; ``n_items``,
+    DataFrame: ``condition``, the large one; ``scheme``, planted; ``predictor``, the small one at its end or the large
+    one at each step before its end; ``step`` of the predictor, ``share_of_training`` that it has by then; ``seed``; ``n_items``,
     ``n_predicted``, ``n_memorized``; ``precision`` and ``recall``, NaN where undefined; ``base_rate``, the share of
     items that are memorized, the precision of a blind guess.
     """

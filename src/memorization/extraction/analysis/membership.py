@@ -117,8 +117,9 @@ def membership_table(scores: pd.DataFrame, windows: Sequence[str], tokens: np.nd
     -------
     DataFrame: ``condition``, ``seed``; ``score``: ``loss``, ``zlib_ratio``, ``lowercase_ratio``, ``min_k``,
     ``min_k_plus_plus``, ``window_min_perplexity``, ``small_large_ratio``, ``lira``, ``blind``; ``copies`` of the
-    members, -1 for all of them; ``scheme`` by which they were sampled; ``n_members``, ``n_non_members`` that have the score; ``auc``, ``tpr_at_1_fpr``,
-    ``recall_at_100_errors``, of right guesses among these members and the non-members. A run without a score, such as LiRA below three seeds, has no row of it.
+    members, -1 for all of them; ``scheme`` by which they were sampled; ``n_members``, ``n_non_members`` that have the
+    score; ``auc``, ``tpr_at_1_fpr``; ``recall_at_100_errors``, of right guesses among these members and the
+    non-members. A run without a score, such as LiRA below three seeds, has no row of it.
     """
     place, rows = {window: number for number, window in enumerate(windows)}, []
     scores = scores.assign(member=membership(scores), lira=lira(scores)).dropna(subset="member")

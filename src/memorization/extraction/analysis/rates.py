@@ -46,8 +46,8 @@ def rates(prompts: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame: ``RUN``, ``CELL`` (``data_type`` is ``all`` too), ``n_windows``; weighted means over windows of
-    ``MEASURES``: ``exact``, ``flipped``, the share of decisions in half precision that float32 decides otherwise, of those
-    that were checked; ``matched_run`` in tokens, ``biderman_score`` (of the windows that have one), ``p_z``,
+    ``MEASURES``: ``exact``; ``flipped``, the share of decisions in half precision that float32 decides otherwise, of
+    those that were checked; ``matched_run`` in tokens, ``biderman_score`` (of the windows that have one), ``p_z``,
     ``extractable_10`` and ``extractable_1000``, the share whose suffix 10 or 1000 draws give with a probability of 1/2.
     """
     cells = in_cells(prompts)
