@@ -79,8 +79,9 @@ class AttackedRun:
 
         Returns
         -------
-        DataFrame: the run; ``window``, ``role``, ``data_type``, ``copies``, ``scheme``; ``p_z`` of the true
-        suffix, ``mass`` of all within distance 1 (NaN where not ``exact``), and ``bound``, the part of it that the ``substitutes`` have.
+        DataFrame: the run; ``window``, ``role``, ``data_type``, ``copies``, ``scheme``; ``p_z`` of the true suffix,
+        ``mass`` of all within distance 1 (NaN where not ``exact``), and ``bound``, the part of it that the
+        ``substitutes`` have.
         """
         rows = self.sample(n_windows, "near verbatim")
         options = {key: self.settings[key] for key in ("temperature", "top_k", "batch_tokens")}

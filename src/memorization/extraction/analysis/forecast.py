@@ -42,9 +42,9 @@ def forecast_table(records: pd.DataFrame, sizes: Sequence[Sequence[str]]) -> pd.
     Returns
     -------
     DataFrame: ``condition``, the large one; ``scheme``, planted; ``predictor``, the small one at its end or the large
-    one at each step before its end; ``step`` of the predictor, ``share_of_training`` that it has by then; ``seed``; ``n_items``,
-    ``n_predicted``, ``n_memorized``; ``precision`` and ``recall``, NaN where undefined; ``base_rate``, the share of
-    items that are memorized, the precision of a blind guess.
+    one at each step before its end; ``step`` of the predictor, ``share_of_training`` that it has by then; ``seed``;
+    ``n_items``, ``n_predicted``, ``n_memorized``; ``precision`` and ``recall``, NaN where undefined; ``base_rate``,
+    the share of items that are memorized, the precision of a blind guess.
     """
     rows, runs = [], dict(list(records.groupby(["condition", "seed"])))
     for small, large in sizes:
