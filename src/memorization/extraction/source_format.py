@@ -28,7 +28,8 @@ def source_table(prompts: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     starts = prompts[prompts["protocol"] == "fixed_start"]
     longest = starts[starts["prefix_length"] == starts["prefix_length"].max()]
     longest = longest[longest["suffix_length"] == longest["suffix_length"].max()]
-    rows = scores.merge(longest[["window", "prefix", "suffix", "continuation", "exact"]], on="window")
+    columns = ["window", "prefix", "suffix", "continuation", "exact"]
+    rows = scores.drop(columns="exact", errors="ignore").merge(longest[columns], on="window")
     continuation = rows["continuation"].where(~rows["exact"].astype(bool), rows["suffix"])
     return pd.DataFrame(
         {
