@@ -4,6 +4,7 @@ import torch
 from extraction_models import known_windows, tiny
 
 from memorization.extraction import attack as attack_module
+from memorization.extraction import passes
 from memorization.extraction.attack import attack, verify
 from memorization.extraction.metrics import (
     min_k,
@@ -11,8 +12,8 @@ from memorization.extraction.metrics import (
     suffix_probability,
     window_min_perplexity,
 )
-from memorization.extraction.passes import window_nll
-from memorization.extraction.prompts import prompts
+from memorization.extraction.passes import Batches, window_nll
+from memorization.extraction.prompts import PROTOCOLS, prompts
 from memorization.provenance import generator
 from memorization.training.checkpoints import Unfinished
 
@@ -183,6 +184,27 @@ def test_generation_agrees_with_the_pass(attacked):
     assert verify(model, tokens, NAMES, arrays["matched_run"], SETTINGS | {"verify_generate": 7}, rng()) == 7
 
 
+@pytest.mark.parametrize("right", [40, 3])
+def test_half_of_what_is_checked_has_a_first_token_right_as_far_as_there_is_so_much(monkeypatch, right):
+    """Of 400 prompts few are; 20 that are drawn from all of them alike would hold two."""
+    tokens, matched_run, checked = np.arange(200 * 7).reshape(200, 7), np.zeros(400, int), []
+    matched_run[np.linspace(0, 399, right).astype(int)] = 2
+    matched_run[1::8] = -1  # not asked
+    matched_run = matched_run.reshape(200, 2)
+
+    def as_claimed(model, rows, prompt, batches):
+        runs = matched_run[rows[:, 0] // 7, PROTOCOLS.index(prompt.protocol)]
+        checked.extend(runs.tolist())
+        return np.where(np.arange(3) < runs[:, None], rows[:, 4:], -5)
+
+    monkeypatch.setattr(attack_module, "greedy", as_claimed)
+    settings = SETTINGS | {"lengths": [[4, 3]], "verify_generate": 20}
+    assert verify(tiny("neox"), tokens, [str(n) for n in range(200)], matched_run, settings, rng()) == 20
+    assert len(checked) == 20
+    assert set(checked) == {0, 2}
+    assert min(10, (matched_run > 0).sum()) <= checked.count(2) < 16
+
+
 def test_a_disagreement_names_the_window_and_the_prompt(attacked):
     model, tokens, _, arrays = attacked
     claimed = arrays["matched_run"].copy()
@@ -224,6 +246,23 @@ def test_batches_become_smaller_where_memory_does_not_do_and_say_so(attacked, mo
     assert printed.count("out of memory") == len([n for n in given if n > 2]) <= 4  # shorter texts try three once more
     np.testing.assert_array_equal(smaller["exact"], arrays["exact"])
     np.testing.assert_allclose(smaller["log_p_z"], arrays["log_p_z"], rtol=1e-4)
+
+
+def test_a_large_vocabulary_leaves_room_for_fewer_texts_and_for_one_always():
+    assert Batches(4096, 1024).rows(64) == 64
+    assert Batches(4096, 2**17).rows(64) == 16
+    assert Batches(4096, 2**28).rows(64) == 1
+
+
+def test_no_pass_has_more_logits_than_fit(attacked, monkeypatch):
+    model, tokens, generated, arrays = attacked
+    logits, given = model.logits, []
+    monkeypatch.setattr(model, "logits", lambda rows: given.append(rows.numel()) or logits(rows))
+    monkeypatch.setattr(passes, "LOGITS", 2 * LENGTH * model.vocabulary)
+    smaller = attack(model, tokens, SETTINGS | {"batch_tokens": 9 * LENGTH}, generated)
+    window_nll(model, tokens, 9 * LENGTH)
+    assert max(given) == 2 * LENGTH
+    np.testing.assert_array_equal(smaller["exact"], arrays["exact"])
 
 
 def test_no_memory_for_one_text_and_other_errors_are_raised(attacked, monkeypatch):

@@ -6,7 +6,8 @@ from extraction_models import known_windows, tiny
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from memorization.extraction.attack import attack
-from memorization.extraction.attacked_shard import Shard, attacked, joined
+from memorization.extraction.attacked_shard import Shard, attacked
+from memorization.extraction.evaluation import joined
 from memorization.extraction.windows import as_arrays, followed
 from memorization.models.language_model import LanguageModel
 from memorization.training.checkpoints import Unfinished
@@ -79,6 +80,19 @@ def test_texts_in_lower_case_are_scored_whole_as_a_plain_loop_does(architecture)
         log_probs = model.logits(small[None])[0, :-1].log_softmax(dim=-1)
         expected = -np.mean([log_probs[n, token].item() for n, token in enumerate(small[1:])])
         assert found["lowercase_nll"][row] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("architecture", "scored"), [("neox", 20), ("mamba", 2 * LENGTH)])
+def test_of_a_text_in_lower_case_that_is_longer_than_a_model_takes_the_beginning_is_scored(architecture, scored):
+    """Here each text has twice as many words as its window has tokens."""
+    model = tiny(architecture)
+    model.max_length = None if architecture == "mamba" else 20
+    table, arrays = data(model)
+    table["text"] += " " + table["text"]
+    found = Shard(table, arrays, SETTINGS, 0, 1, 0).attack(model)
+    small = torch.from_numpy(np.tile(arrays["tokens"].astype(np.int64) | 1, 2))[:, :scored]
+    losses = -model.logits(small)[:, :-1].log_softmax(dim=-1).gather(-1, small[:, 1:, None])
+    np.testing.assert_allclose(found["lowercase_nll"], losses.mean(dim=(1, 2)), rtol=1e-4)
 
 
 def test_a_decision_that_generation_does_not_confirm_is_an_error():

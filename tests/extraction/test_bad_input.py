@@ -4,6 +4,10 @@ import json
 
 import pytest
 from refusals import refusal, smoke
+from tokenizers import Tokenizer, models
+
+from memorization.configuration import merged
+from memorization.families import complete, configured
 
 COMMIT = "0123456789" * 4
 LOCAL = smoke()["extraction"]["datasets"][0]
@@ -94,6 +98,23 @@ BAD = {
         {"datasets": [LOCAL, TEXTS]},
         "datasets[mine].tokenizer: none, and no model of pretrained has the data set",
     ),
+    "a tokenizer from nowhere": (
+        texts(tokenizer="absent"),
+        "datasets[mine].tokenizer: 'absent': there is no such folder, and no commit behind a name; allowed: a folder ",
+    ),
+    "a tokenizer of a branch": (
+        texts(tokenizer="someone/some@main"),
+        "datasets[mine].tokenizer: 'someone/some@main': allowed: a folder with tokenizer.json, or name@commit of the ",
+    ),
+    "no room": (
+        local(copies=[1, 99]),
+        "datasets[local].background: 1200 tokens make 75 rows with the windows, too few for 200 copies, 99 of one ",
+    ),
+    "rows too full": (
+        local(per_type=12, background=100),
+        "datasets[local].background: 100 tokens make 11 rows with the windows, too few for 36 copies, 8 of one ",
+    ),
+    "texts and their token ids": (texts(tokens="ids"), "datasets[mine]: allowed: either text or tokens, the other "),
     "texts from nowhere": (texts(repository=None), "datasets[mine]: allowed: either path or "),
     "texts from two places": (texts(path="a.jsonl"), "datasets[mine]: allowed: either path or "),
     "no file": (
@@ -121,6 +142,10 @@ BAD = {
         "conditions[a].dataset: mine is of kind texts; allowed: of kind python",
     ),
     "heads": (condition(n_heads=3), "conditions[a].d_model: 16 is not divisible by n_heads, 3"),
+    "half a turn": (
+        condition(rotary_share=0.4),
+        "conditions[a].rotary_share: turns 3 of a head's 8; allowed: an even number",
+    ),
     "long rows": (
         condition(max_length=47),
         "conditions[a].max_length: 47; allowed: at least the row_length of local, 48",
@@ -153,13 +178,21 @@ BAD = {
         model(small="b") | condition(),
         "pretrained[pythia].small: b has another dataset; allowed: one of the same",
     ),
+    "a smaller one of another kind": (
+        {"conditions": [{"name": "a", "small": "b"}, {"name": "b", "architecture": "mamba"}]},
+        "conditions[a].small: b is of another architecture; allowed: one of the same",
+    ),
     "an unequal pair": (
         condition(pair="b", d_model=24),
         "conditions[a].pair: b has 3312 parameters besides embedding and head, this one 7272; allowed: within 10%",
     ),
     "a map of texts": (
         model(stages=["interference", "map"]),
-        "pretrained[pythia].stages: map; allowed with texts from elsewhere: all others",
+        "pretrained[pythia].stages: map; allowed of a model from elsewhere: near_verbatim, interference",
+    ),
+    "a map of another's model": (
+        {"pretrained": [MODEL | {"dataset": "local", "stages": ["map"]}]},
+        "pretrained[pythia].stages: map; allowed of a model from elsewhere: near_verbatim, interference",
     ),
 }
 
@@ -203,6 +236,74 @@ def test_a_folder_that_is_no_model_is_one_line(tmp_path, file, text, message):
         (folder / file).write_text(text)
     found = refusal({"extraction": model(model=str(folder))})
     assert found.startswith(f"extraction.pretrained[pythia].model: {tmp_path}/{message}")
+
+
+def folder(path, words="ab", **config):
+    """A model in a folder, as far as the configuration looks; returns its path."""
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps({"model_type": "gpt_neox", "vocab_size": 9} | config))
+    vocabulary = {word: n for n, word in enumerate(words)}
+    Tokenizer(models.WordLevel(vocabulary, unk_token=words[0])).save(str(path / "tokenizer.json"))
+    (path / "model.safetensors").write_bytes(b"weights")
+    return str(path)
+
+
+def test_a_folder_whose_tokenizer_is_not_its_data_set_s_is_one_line(tmp_path):
+    """The data set's own is that of the first model, or the one that it names."""
+    one, other, same = (folder(tmp_path / name, words) for name, words in (("one", "ab"), ("b", "ba"), ("c", "ab")))
+    mine = TEXTS | {"lengths": [[4, 4]]}
+    both = [{"name": name, "model": model, "dataset": "mine"} for name, model in (("first", one), ("second", other))]
+    allowed = "allowed: models of one tokenizer, or a data set of its own"
+    found = refusal({"extraction": {"datasets": [LOCAL, mine], "pretrained": both}})
+    message = f"its tokenizer gives other ids than {one}, that of the data set mine; {allowed}"
+    assert found == f"extraction.pretrained[second].model: {message}"
+    named = {"datasets": [LOCAL, mine | {"tokenizer": same}], "pretrained": both[1:]}
+    assert refusal({"extraction": named}).startswith("extraction.pretrained[second].model: its tokenizer gives other")
+    own = {
+        "datasets": [LOCAL, mine, mine | {"name": "theirs"}],
+        "pretrained": [both[0], both[1] | {"dataset": "theirs"}],
+    }
+    for change in (own, named | {"pretrained": both[:1]}):
+        configured(complete(merged(smoke(), {"extraction": change})))
+
+
+@pytest.mark.parametrize(
+    ("stages", "kind", "most", "asked"),
+    [
+        ([], "gpt_neox", 11, 12),
+        (["near_verbatim"], "llama", 11, 12),
+        (["interference"], "gpt_neox", 23, 24),
+    ],
+)
+def test_a_folder_s_model_takes_as_many_tokens_as_it_is_asked_for(tmp_path, stages, kind, most, asked):
+    """Prompts of 12 tokens, at most 12 before them."""
+    for name, takes in (("short", most), ("enough", asked)):
+        path = folder(tmp_path / name, model_type=kind, max_position_embeddings=takes)
+        mine = {"name": "p", "model": path, "dataset": "mine", "stages": stages}
+        change = {"extraction": {"datasets": [LOCAL, TEXTS | {"lengths": [[4, 4], [8, 4]]}], "pretrained": [mine]}}
+        if name == "enough":
+            configured(complete(merged(smoke(), change)))
+            continue
+        message = f"takes at most {most} tokens, but is asked for {asked}; allowed: shorter lengths in the data set, "
+        assert refusal(change).startswith(f"extraction.pretrained[p].model: {message}")
+
+
+def test_mamba_takes_any_number_of_tokens(tmp_path):
+    path = folder(tmp_path / "model", model_type="mamba", max_position_embeddings=8)
+    change = {"datasets": [LOCAL, TEXTS], "pretrained": [{"name": "p", "model": path, "dataset": "mine"}]}
+    configured(complete(merged(smoke(), {"extraction": change})))
+
+
+def test_token_ids_may_stand_for_texts(tmp_path):
+    path = tmp_path / "ids.jsonl"
+    path.write_text('{"ids": [3, 1, 2]}\n')
+    mine = {"name": "mine", "kind": "texts", "path": str(path), "text": None, "tokens": "ids"}
+    change = {"extraction": {"datasets": [LOCAL, mine], "pretrained": [MODEL]}}
+    extraction = configured(complete(merged(smoke(), change)))["extraction"]
+    assert extraction.text_settings("mine")["tokens"] == "ids"
+    assert extraction.text_settings("mine")["text"] is None
+    mine["tokens"] = "words"
+    assert refusal(change) == f"extraction.datasets[mine].tokens: {path} has no 'words'; allowed: ids"
 
 
 def test_a_column_that_texts_lack_is_named_with_those_that_there_are(tmp_path):

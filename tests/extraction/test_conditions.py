@@ -1,11 +1,13 @@
 import copy
 import json
+import platform
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from sections import SCALES, complete
+from tokenizers import Tokenizer, models
 
 from memorization.configuration import ConfigurationError, merged
 from memorization.extraction.checks import ALIKE
@@ -33,7 +35,7 @@ def elsewhere(tmp_path):
     folder, texts = tmp_path / "model", tmp_path / "texts.jsonl"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"model_type": "gpt_neox", "vocab_size": 9}))
-    (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 0, "b": 8}}}))
+    Tokenizer(models.WordLevel({"a": 0, "b": 8}, unk_token="a")).save(str(folder / "tokenizer.json"))
     (folder / "model.safetensors").write_bytes(b"weights")
     texts.write_text('{"text": "a b", "seen": 3}\n')
     model = {"name": "pythia", "model": str(folder), "dataset": "mine"}
@@ -103,8 +105,9 @@ def test_a_seed_s_rows_are_as_many_as_its_packing_has():
 
 
 def test_a_training_sees_each_row_once():
-    size, rows = EXTRACTION.training_size("mamba_m"), packed_rows(EXTRACTION.dataset("mamba_m"))
-    assert rows == (3 * 32 * 255 // 8 * 64 + 80_000) // 320
+    data = EXTRACTION.dataset("mamba_m")
+    size, rows = EXTRACTION.training_size("mamba_m"), packed_rows(data)
+    assert rows == (3 * 32 * 255 // 8 * 64 + data["background"]) // 320
     assert size["steps"] == steps_of(rows, 2)
     condition = EXTRACTION.condition("mamba_m")
     assert size["flops"] == 3 * rows * TRAINING * forward_flops(condition, 1024, 320)
@@ -168,25 +171,83 @@ def test_a_model_from_elsewhere_has_one_seed_and_what_its_folder_says(elsewhere)
 
 
 def test_settings_say_what_files_from_elsewhere_hold(elsewhere):
+    """Windows of texts are made of the texts and the tokenizer; other weights cut no windows anew."""
     model, texts = elsewhere["pretrained"][0]["model"], elsewhere["datasets"][0]["path"]
     before = of(**elsewhere)
-    held = [before.settings("pythia"), before.data_settings("mine"), before.about("pythia")]
+    held = [before.settings("pythia"), before.text_settings("mine"), before.about("pythia")]
     assert {*held[0]["contents"]} == {
         f"{model}/{file}" for file in ("config.json", "tokenizer.json", "model.safetensors")
     }
-    assert {*held[1]["contents"]} == {texts, *held[0]["contents"]}
+    assert {*held[1]["contents"]} == {texts, f"{model}/tokenizer.json"}
     assert held[1]["tokenizer"] == model
     assert all(len(digest) == 64 for each in held[:2] for digest in each["contents"].values())
-    assert [of(**elsewhere).settings("pythia"), of(**elsewhere).data_settings("mine")] == held[:2]
-    with open(f"{model}/model.safetensors", "wb") as file:
-        file.write(b"another")
+    assert [of(**elsewhere).settings("pythia"), of(**elsewhere).text_settings("mine")] == held[:2]
+    for file in ("model.safetensors", "config.json"):
+        with open(f"{model}/{file}", "a") as opened:
+            opened.write(" ")
     after = of(**elsewhere)
     assert after.settings("pythia") != held[0]
     assert after.about("pythia")["revision"] != held[2]["revision"]
     assert len(held[2]["revision"]) == 12
-    with open(texts, "a") as file:
-        file.write('{"text": "b"}\n')
-    assert of(**elsewhere).data_settings("mine")["contents"][texts] != held[1]["contents"][texts]
+    assert after.text_settings("mine") == held[1]
+    for path in (texts, f"{model}/tokenizer.json"):
+        with open(path, "a") as opened:
+            opened.write("\n")
+        changed = of(**elsewhere).text_settings("mine")["contents"]
+        assert [each for each, digest in changed.items() if digest != held[1]["contents"][each]] == [path]
+        held[1] = of(**elsewhere).text_settings("mine")
+
+
+def test_windows_are_made_anew_where_they_are_longer_and_not_for_other_prompts_in_them(elsewhere):
+    lengths = {"same": [[5, 3], [48, 16]], "longer": [[48, 17]]}
+    for family, settings, dataset in (
+        (EXTRACTION, "corpus_settings", "local"),
+        (of(**elsewhere), "text_settings", "mine"),
+    ):
+        found = {}
+        for name, pairs in lengths.items():
+            changed = Extraction(copy.deepcopy(family.section))
+            for data in changed.section["datasets"]:
+                data["lengths"] = pairs
+            found[name] = getattr(changed, settings)(dataset)
+        own = getattr(family, settings)(dataset)
+        assert own["window"] == 64
+        assert found["same"] == own
+        assert found["longer"] == own | {"window": 65}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "anew"),
+    [("background", 90_000, True), ("controls", 7, True), ("copies", [1, 2], False), ("row_length", 160, False)],
+)
+def test_a_corpus_is_made_anew_for_other_text_and_not_for_another_packing(key, value, anew):
+    changed = of(datasets=[SECTION["datasets"][0] | {key: value}]).corpus_settings("local")
+    assert (changed != EXTRACTION.corpus_settings("local")) == anew
+
+
+def test_a_corpus_is_of_one_version_of_python(monkeypatch):
+    before = EXTRACTION.corpus_settings("local")
+    assert before["python"] == platform.python_version()
+    monkeypatch.setattr(platform, "python_version", lambda: "2.7.18")
+    assert EXTRACTION.corpus_settings("local") == before | {"python": "2.7.18"}
+
+
+def test_a_training_is_of_the_longest_prompt_alone():
+    """Shorter ones beside it are asked without training anew."""
+    assert EXTRACTION.scored("neox_s") == {"prefix": 48, "suffix": 16}
+    more = of(datasets=[SECTION["datasets"][0] | {"lengths": [[48, 16], [3, 7]]}])
+    assert more.scored("neox_s") == EXTRACTION.scored("neox_s")
+    assert more.attack("neox_s") != EXTRACTION.attack("neox_s")
+
+
+def test_stages_know_of_the_attack_no_more_than_they_use():
+    asked = EXTRACTION.asked("neox_s")
+    assert asked == {
+        "lengths": SECTION["datasets"][0]["lengths"], "temperature": 1.0, "top_k": 40, "batch_tokens": 4096
+    }  # fmt: skip
+    others = {"min_k": 0.5, "window_min": 9, "verify_generate": 3, "n_controls": 5}
+    assert of(attack=others).asked("neox_s") == asked
+    assert of(attack=others).attack("neox_s").items() >= others.items()
 
 
 def test_tables_name_a_model_and_the_commit_of_one_of_the_hub(elsewhere):
@@ -198,7 +259,8 @@ def test_tables_name_a_model_and_the_commit_of_one_of_the_hub(elsewhere):
 
 
 def test_a_data_set_of_python_and_a_model_of_it_have_no_digests():
-    assert "contents" not in EXTRACTION.data_settings("local")
+    assert EXTRACTION.data_settings("local") == SECTION["datasets"][0]
+    assert "contents" not in EXTRACTION.corpus_settings("local")
     assert "contents" not in EXTRACTION.settings("neox_s")
     assert EXTRACTION.datasets_of("python") == ["local"]
     assert EXTRACTION.datasets_of("texts") == []
@@ -209,6 +271,9 @@ def test_a_model_is_known_where_the_copies_of_its_windows_are(elsewhere):
     elsewhere["pretrained"].append(elsewhere["pretrained"][0] | {"name": "hubble", "dataset": "planted"})
     assert of(**elsewhere).known == ["hubble"]
     assert EXTRACTION.known == EXTRACTION.names
+    elsewhere["datasets"].append(SECTION["datasets"][0])  # of which a model from elsewhere has seen nobody knows what
+    elsewhere["pretrained"].append(elsewhere["pretrained"][0] | {"name": "other", "dataset": "local"})
+    assert of(**elsewhere | {"conditions": [{"name": "trained"}]}).known == ["trained", "hubble"]
 
 
 def test_everything_is_drawn_by_default_and_reads_the_runs_that_it_shows():
@@ -249,7 +314,7 @@ def test_with_models_from_elsewhere_alone_there_is_no_more_than_their_attack(els
     assert list(every) == ["runs", "attack", "findings"]
     assert {*every["runs"].files} == {"rates", "scores"}
     assert every["attack"].files == ("intervals", "fits")
-    assert {*every["findings"].inputs()} == {"rates", "fits"}
+    assert {*every["findings"].inputs()} == {"rates", "scores", "fits"}
     assert wildcards(extraction.figures[0]) == [{"condition": "pythia", "seed": 0}]
 
 
@@ -307,7 +372,10 @@ def test_models_of_both_kinds_stand_side_by_side(elsewhere):
 @pytest.mark.parametrize(("n_layers", "alike"), [(3, True), (4, False), (2, False)])
 def test_a_pair_is_alike_within_a_tenth(n_layers, alike):
     extraction = of(
-        conditions=[{"name": "n"}, {"name": "m", "architecture": "mamba", "n_layers": n_layers, "pair": "n"}]
+        conditions=[
+            {"name": "n"},
+            {"name": "m", "architecture": "mamba", "d_model": 84, "n_layers": n_layers, "pair": "n"},
+        ]
     )
     if alike:
         extraction.check()

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from memorization.extraction.evaluation import Evaluated
+from memorization.extraction.evaluation import Evaluated, joined
+from memorization.extraction.source_format import source_table
 from memorization.extraction.windows import as_arrays
 
 WORDS = ["amber", "Birch", "coral", "Delta", "ember", "flint", "grove", "hazel"]
@@ -20,9 +21,9 @@ COLUMNS = [
     "suffix_nll", "suffix_perplexity", "p_z", "log_p_z", "edit_distance", "bleu", "prefix", "suffix", "continuation",
 ]  # fmt: skip
 OF_WINDOWS = [
-    "condition", "architecture", "seed", "window", "role", "data_type", "copies", "nll", "perplexity", "zlib_bytes",
-    "lowercase_nll", "lowercase_ratio", "zlib_ratio", "small_large_ratio", "window_min_perplexity", "min_k",
-    "min_k_plus_plus",
+    "condition", "architecture", "seed", "window", "role", "data_type", "copies", "exact", "nll", "perplexity",
+    "zlib_bytes", "lowercase_nll", "lowercase_ratio", "zlib_ratio", "small_large_ratio", "window_min_perplexity",
+    "min_k", "min_k_plus_plus",
 ]  # fmt: skip
 FOUND = {
     "architecture": np.array("mamba"),
@@ -173,6 +174,28 @@ def test_scores_are_over_the_whole_window(run):
     assert table["lowercase_nll"].isna().tolist() == table["lowercase_ratio"].isna().tolist() == [False, True, False]
     for name in ("nll", "min_k", "min_k_plus_plus", "window_min_perplexity"):
         np.testing.assert_array_equal(table[name], FOUND[name])
+
+
+def test_a_window_is_exact_where_it_is_behind_the_longest_prefix(run):
+    assert run.scores(FOUND, None)["exact"].tolist() == [False, False, True]
+    other_order = Evaluated(windows(), arrays(), PACKING, LENGTHS[::-1], ABOUT)
+    assert other_order.scores(FOUND, None)["exact"].tolist() == [True, False, False]
+
+
+def test_a_run_in_the_source_s_columns_says_what_its_tables_say(run, prompts):
+    table = source_table(prompts, run.scores(FOUND, None))
+    assert table["memorized"].tolist() == [0, 0, 1]
+    assert table["sample"].iloc[2] == "grove hazel grove hazelgrove hazel"
+    np.testing.assert_allclose(table["PPL_XL"], np.exp([2, 3, 0]))
+
+
+def test_shares_of_a_run_stand_one_behind_the_other():
+    per_prompt, of_run = np.arange(6).reshape(3, 2), np.array(1234)
+    shares = [{"exact": per_prompt[:2], "parameters": of_run}, {"exact": per_prompt[2:], "parameters": of_run}]
+    found = joined(shares)
+    np.testing.assert_array_equal(found["exact"], per_prompt)
+    assert found["parameters"] == 1234
+    assert joined([]) is None
 
 
 def test_what_is_divided_by_is_never_less_than_a_millionth_of_a_nat(run):

@@ -15,8 +15,8 @@ PLACE = {"protocol": "fixed_start", "prefix_length": 48, "suffix_length": 16}
 def cell(model, seed, copies, exact, **others):
     row = {"architecture": model.split("_")[0], "model": model, "parameters": SIZES.get(model, 0), "revision": ""}
     row |= {"seed": seed, "data_type": "all", "role": "planted", "copies": copies, "scheme": "planted"} | PLACE
-    row |= {"n_windows": 12, "exact": exact, "matched_run": 16 * exact, "extractable_10": exact + 0.01}
-    return row | {"extractable_1000": exact + 0.2} | others
+    row |= {"n_windows": 12, "exact": exact, "flipped": np.nan, "matched_run": 16 * exact}
+    return row | {"extractable_10": exact + 0.01, "extractable_1000": exact + 0.2} | others
 
 
 def rates(levels=LEVEL, seeds=(0, 1)):
@@ -44,6 +44,20 @@ def fits():
             row = {"model": model, "seed": seed, "suffix_length": 16, "spearman": level + 0.1 * seed}
             row |= {"slope_copies": 2 + seed, "slope_prefix": 0.5, "copies_for_half": 16.0}
             rows += [row | {"protocol": "fixed_start"}, row | {"protocol": "fixed_suffix", "spearman": -1.0}]
+            rows.append(row | {"protocol": "fixed_start", "suffix_length": 50, "copies_for_half": 64.0})
+    return pd.DataFrame(rows).assign(scheme="planted")
+
+
+def scores():
+    """Of three seeds each of three windows is unseen in one and has 8 copies in the others, where it costs less."""
+    rows = []
+    for seed in (0, 1, 2):
+        row = {"condition": "neox_m", "seed": seed}
+        for number, window in enumerate("abc"):
+            copies = 0 if number == seed else 8
+            nll = 3 if number == seed else 1 + 0.1 * seed
+            rows.append(row | {"window": window, "role": "planted", "copies": copies, "nll": nll})
+        rows.append(row | {"window": "x", "role": "control", "copies": 0, "nll": 3 + 0.5 * seed})
     return pd.DataFrame(rows)
 
 
@@ -115,8 +129,8 @@ def near_verbatim():
 
 
 TABLES = {
-    "rates": rates(), "fits": fits(), "difference": difference(), "membership": membership(), "forecast": forecast(),
-    "interference": interference(), "near_verbatim": near_verbatim(),
+    "rates": rates(), "scores": scores(), "fits": fits(), "difference": difference(), "membership": membership(),
+    "forecast": forecast(), "interference": interference(), "near_verbatim": near_verbatim(),
 }  # fmt: skip
 
 
@@ -172,7 +186,7 @@ def test_three_sizes_have_a_slope():
     levels = {"neox_s": 0.1, "neox_m": 0.3, "neox_l": 0.5}
     sizes = {"neox_s": 1e5, "neox_m": 1e6, "neox_l": 1e7}
     of_sizes = rates(levels, seeds=[0]).assign(parameters=lambda rows: rows["model"].map(sizes))
-    found = findings_table({"rates": of_sizes, "fits": fits()}, [], [])
+    found = findings_table({"rates": of_sizes, "scores": scores(), "fits": fits()}, [], [])
     (row,) = found[found["finding"] == "exact per tenfold parameters"].to_dict("records")
     assert (row["condition"], row["n"]) == ("neox", 1)
     assert row["value"] == pytest.approx(0.2)
@@ -183,6 +197,7 @@ def test_fits_are_of_the_prompts_that_begin_with_the_window(table):
     assert value(table, "log-odds of exact for a doubling of copies, suffix of 16", "neox_m") == 2.5
     assert value(table, "log-odds of exact for 16 tokens of prefix more, suffix of 16", "neox_m") == 0.5
     assert value(table, "copies for a rate of 1/2, suffix of 16", "neox_m") == 16
+    assert value(table, "copies for a rate of 1/2, suffix of 50", "neox_m") == 64
 
 
 def test_pairs_differ_by_copies_behind_the_longest_prefix(table):
@@ -197,6 +212,24 @@ def test_each_score_has_its_own_row(table):
     assert value(table, "AUC of loss", "neox_m") == pytest.approx(0.75)
     assert value(table, "AUC of blind", "neox_m") == pytest.approx(0.55)
     assert value(table, "members found at 1% false positives by loss", "neox_m") == pytest.approx(0.2)
+
+
+def test_memory_is_what_a_window_costs_less_than_without_it_by_copies_and_of_controls(table):
+    row = table.loc[("counterfactual memorization, 8 copies", "neox_m")]
+    assert (row["n"], row["unit"], row["seeds"]) == (3, "nats per token", "0:2 1:1.9 2:1.8")
+    assert value(table, "counterfactual memorization, controls", "neox_m") == pytest.approx(0)
+    assert table.loc[("counterfactual memorization, controls", "neox_m"), "seeds"] == "0:0.5 1:0.5 2:-1"
+    assert not any("memorization, 0 copies" in finding for finding, _ in table.index)
+
+
+def test_decisions_that_half_precision_flips_are_a_finding_where_they_were_checked(table):
+    assert not any("float32" in finding for finding, _ in table.index)
+    checked = rates().assign(flipped=np.nan)
+    of_all = (checked["scheme"] == "uniform") & (checked["copies"] == -1) & (checked["model"] == "neox_s")
+    checked.loc[of_all, "flipped"] = np.where(checked.loc[of_all, "prefix_length"] == 48, 0.02, 0.9)
+    found = findings_table(TABLES | {"rates": checked}, PAIRS, [])
+    (row,) = found[found["finding"] == "exact, decided otherwise in float32"].to_dict("records")
+    assert (row["condition"], row["value"], row["unit"]) == ("neox_s", pytest.approx(0.02), "share of decisions")
 
 
 def test_forecasts_are_of_the_smaller_model_and_of_half_of_the_training(table):
@@ -225,6 +258,7 @@ def test_nearly_verbatim_text_is_told_by_the_median_window_that_can_be_drawn(tab
 def test_tables_that_there_are_not_have_no_findings():
     texts = rates({"neox_s": 0.1}, seeds=[0]).query("copies == -1 and scheme == 'uniform'").assign(role="text")
     no_fits = fits().assign(spearman=np.nan).iloc[:0]
-    found = findings_table({"rates": texts, "fits": no_fits}, [], [])["finding"]
+    of_texts = scores().query("seed == 0").assign(role="text", copies=-1)
+    found = findings_table({"rates": texts, "scores": of_texts, "fits": no_fits}, [], [])["finding"]
     assert "exact, uniform, all" in set(found)
-    assert not found.str.contains("controls|copies|AUC|behind|precision|Spearman").any()
+    assert not found.str.contains("controls|copies|AUC|behind|precision|Spearman|counterfactual").any()

@@ -57,7 +57,7 @@ def prompts(intercept=-6.0, by_doubling=1.0, by_prefix=1.0, prefixes=(16, 32, 48
         for count in counts:
             share = 1 / (1 + np.exp(-(intercept + by_doubling * np.log2(count) + by_prefix * prefix / 16)))
             rows += [{"prefix_length": prefix, "copies": count, "exact": k < round(share * n)} for k in range(n)]
-    return pd.DataFrame(rows).assign(**RUN, protocol="fixed_start", suffix_length=16)
+    return pd.DataFrame(rows).assign(**RUN, scheme="planted", protocol="fixed_start", suffix_length=16)
 
 
 def test_a_run_s_slopes_and_the_copies_that_half_of_its_windows_need():
@@ -82,6 +82,13 @@ def test_where_copies_do_not_help_no_number_of_them_is_enough():
     assert row["slope_copies"] < 0
     assert np.isnan(row["copies_for_half"])
     assert row["spearman"] == -1
+
+
+def test_windows_that_were_sampled_otherwise_have_a_fit_of_their_own():
+    rows = pd.concat([prompts(), prompts(by_doubling=-0.5, intercept=0).assign(scheme="uniform")])
+    table = copies_table(rows).set_index("scheme")
+    assert table["n"].to_dict() == {"planted": 4800, "uniform": 4800}
+    assert (table["slope_copies"] > 0).to_dict() == {"planted": True, "uniform": False}
 
 
 def test_rates_grow_with_parameters_where_there_are_three_sizes():

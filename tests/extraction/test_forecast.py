@@ -38,6 +38,7 @@ def test_a_small_model_at_its_end_and_the_model_itself_before_its_end_foretell()
     assert first["recall"] == 0
     assert (later["precision"], later["recall"]) == (0.5, pytest.approx(1 / 3))
     assert later["share_of_training"] == 0.1
+    assert set(table["scheme"]) == {"planted"}
 
 
 def test_items_that_were_never_trained_on_do_not_count():

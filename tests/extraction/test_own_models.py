@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from command_line import ROOT, snakemake
+from tokenizers import Tokenizer
 
 from memorization.configuration import ConfigurationError
 from memorization.data.byte_pairs import train_byte_pairs
@@ -23,7 +24,7 @@ extraction:
   pretrained: [{name: mine, model: model, dataset: mine}, {name: other, model: mamba, dataset: mine, pair: mine}]
 """
 SHAPE = {
-    "n_layers": 1, "d_model": 16, "n_heads": 2, "rotary_share": 0.25, "state_size": 4, "max_length": 80,
+    "n_layers": 1, "d_model": 16, "n_heads": 2, "rotary_share": 0.25, "state_size": 4, "max_length": 64,
     "init_std": 0.2, "scan": "own",
 }  # fmt: skip
 N, VOCABULARY = 40, 280
@@ -32,8 +33,11 @@ FIGURES = ("prefix", "size", "data_type", "difference")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two models as ``save_pretrained`` writes them, their tokenizer, and texts; the embeddings are padded."""
-    folder, words = tmp_path_factory.mktemp("mine"), ["amber", "birch", "coral", "delta", "ember", "grüße", "日本"]
+    """Two models as ``save_pretrained`` writes them, their tokenizer, and texts.
+
+    The embeddings are padded; by the models' own settings, generation ends early and what was said is less likely.
+    """
+    folder, words = tmp_path_factory.mktemp("mine"), ["AMBER", "birch", "CORAL", "delta", "EMBER", "grüße", "日本"]
     texts = []
     for n in range(N):
         rng = generator("test", n, "text")
@@ -41,7 +45,9 @@ def folder(tmp_path_factory):
     (folder / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
     tokenizer = train_byte_pairs(texts, VOCABULARY)
     for name, architecture in (("model", "neox"), ("mamba", "mamba")):
-        build(SHAPE | {"architecture": architecture}, VOCABULARY + 8).save_pretrained(folder / name)
+        model = build(SHAPE | {"architecture": architecture}, VOCABULARY + 8)
+        model.generation_config.repetition_penalty, model.generation_config.eos_token_id = 1.3, list(range(100))
+        model.save_pretrained(folder / name)
         (folder / name / "tokenizer.json").write_text(tokenizer, "utf-8")
     (folder / "mine.yaml").write_text(OVERLAY)
     return folder
@@ -79,17 +85,25 @@ def test_a_model_of_one_s_own_is_attacked_with_one_s_own_texts(made, name, archi
     scores = pd.read_parquet(of_run(made, name) / "scores.parquet")
     assert scores["nll"].between(0.8 * np.log(VOCABULARY), 3 * np.log(VOCABULARY)).mean() > 0.9
     assert scores["small_large_ratio"].isna().all()
+    lower = Tokenizer.from_file(str(made / "model/tokenizer.json")).encode_batch(windows["text"].str.lower().tolist())
+    assert max(len(text.ids) for text in lower) > SHAPE["max_length"]  # of which NeoX is given the beginning
+    assert np.isfinite(scores["lowercase_ratio"]).all()
     log = (made / f"logs/extraction/attack/{name}/seed0/shard0.log").read_text()
     assert "generated 20 prompts token by token" in log
 
 
 @pytest.mark.parametrize("name", ["mine", "other"])
-def test_the_csv_of_prompts_has_their_rows_and_texts(made, name):
+def test_the_csv_files_have_the_rows_and_texts_of_prompts_and_windows(made, name):
     expected = pd.read_parquet(of_run(made, name) / "prompts.parquet")
     prompts = pd.read_csv(of_run(made, name) / "prompts.csv", keep_default_na=False)
     assert len(prompts) == len(expected)
     for column in ("window", "exact", "matched_run", "prefix", "suffix", "continuation"):
         assert prompts[column].tolist() == expected[column].tolist()
+    scores, expected = (
+        pd.read_csv(of_run(made, name) / "scores.csv"),
+        pd.read_parquet(of_run(made, name) / "scores.parquet"),
+    )
+    pd.testing.assert_frame_equal(scores, expected, check_dtype=False)
 
 
 def test_the_source_s_csv_and_its_report_are_there(made):

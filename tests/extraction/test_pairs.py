@@ -17,6 +17,7 @@ def prompts(seed=0):
         table = pd.DataFrame(WINDOWS, columns=["window", "role", "copies"])
         with np.errstate(divide="ignore"):
             table["log_p_z"] = np.log(P_Z[model])
+        table["scheme"] = np.where(table["role"] == "planted", "planted", "uniform")
         tables.append(table.assign(model=model, exact=np.array(EXACT[model], bool), matched_run=RUN[model]))
     where = {"seed": seed, "protocol": "fixed_start", "prefix_length": 8, "suffix_length": 16}
     return pd.concat(tables).assign(**where).sample(frac=1, random_state=seed)
@@ -83,6 +84,15 @@ def test_seeds_are_pooled_with_the_same_weight_and_an_interval_over_windows():
 def test_counts_are_whole_numbers():
     for make in (difference_table, pooled_differences):
         assert make(prompts(), PAIRS)[["copies", "prefix_length", "n", "only_first"]].dtypes.eq(int).all()
+
+
+def test_rows_say_how_their_windows_were_sampled():
+    for make in (difference_table, pooled_differences):
+        of_role = make(prompts(), PAIRS).groupby("role")["scheme"].unique()
+        assert {role: schemes.tolist() for role, schemes in of_role.items()} == {
+            "control": ["uniform"],
+            "planted": ["planted"],
+        }
 
 
 def test_texts_of_an_unknown_number_of_copies_count_once():

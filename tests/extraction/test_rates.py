@@ -17,7 +17,7 @@ COLUMNS = ["data_type", "role", "copies", "exact", "matched_run", "biderman_scor
 
 
 def prompts(seed=0, windows=WINDOWS):
-    return pd.DataFrame(windows, columns=COLUMNS).assign(**RUN, **PROMPT, seed=seed)
+    return pd.DataFrame(windows, columns=COLUMNS).assign(**RUN, **PROMPT, exact_float32=np.nan, seed=seed)
 
 
 def cell(table, data_type, role, copies, scheme):
@@ -36,7 +36,7 @@ def test_draws_that_are_enough_are_counted_as_one_by_one():
 def test_a_cell_holds_the_windows_of_one_count():
     row = cell(rates(prompts()), "all", "planted", 3, "planted")
     assert row["n_windows"] == 2
-    np.testing.assert_allclose(row[MEASURES].astype(float), [0.5, 12, 0.75, 0.3, 1, 1])
+    np.testing.assert_allclose(row[MEASURES].astype(float), [0.5, np.nan, 12, 0.75, 0.3, 1, 1])
     assert cell(rates(prompts()), "code", "planted", 1, "planted")["extractable_1000"] == 1
     assert cell(rates(prompts()), "code", "planted", 1, "planted")["extractable_10"] == 0
 
@@ -46,6 +46,20 @@ def test_controls_and_planted_windows_without_copies_are_apart_and_a_missing_sco
     assert cell(table, "all", "control", 0, "planted")["matched_run"] == 2
     assert cell(table, "all", "planted", 0, "planted")["matched_run"] == 0
     assert np.isnan(cell(table, "all", "control", 0, "planted")["biderman_score"])
+
+
+def test_flips_are_a_share_of_the_decisions_that_were_checked():
+    """Of the three trained windows two were checked: that of 1 copy flips, one of 3 copies does not."""
+    checked = prompts().assign(exact_float32=[np.nan, 1.0, 1.0, np.nan, 1.0])
+    table = rates(checked)
+    assert cell(table, "all", "planted", -1, "uniform")["flipped"] == 0.5
+    assert cell(table, "all", "planted", -1, "by_copies")["flipped"] == 1 / 4
+    assert cell(table, "all", "control", 0, "planted")["flipped"] == 1
+    assert cell(table, "code", "planted", 3, "planted")["flipped"] == 0
+    assert np.isnan(cell(table, "prose", "planted", 3, "planted")["flipped"])
+    other = prompts(1).assign(exact_float32=[np.nan, 0.0, 1.0, 1.0, np.nan])
+    pooled = pooled_rates(pd.concat([checked, other]))
+    assert cell(pooled, "all", "planted", -1, "uniform")["flipped"] == pytest.approx((1 / 2 + 1 / 3) / 2)
 
 
 def test_the_two_schemes_weigh_trained_windows_alike_or_by_their_copies():

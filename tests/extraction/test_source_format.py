@@ -21,6 +21,7 @@ def prompts():
 def scores():
     nll = 0.5 + np.arange(12) / 4
     scores = pd.DataFrame({"window": NAMES, "nll": nll, "perplexity": np.exp(nll), "lowercase_nll": 2.0})
+    scores["exact"] = np.arange(12) == 0
     return scores.assign(zlib_bytes=100, small_large_ratio=np.where(np.arange(12) < 3, 1.5, np.nan))
 
 

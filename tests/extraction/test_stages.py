@@ -16,7 +16,7 @@ SETTINGS = {
 }  # fmt: skip
 COPIES = np.array([0, 0, 0, 1, 1, 1, 8, 8, 8, 64, 0, 0, 0], np.int32)  # the last three are controls
 RUN = ["condition", "architecture", "seed"]
-KINDS = ["window", "role", "data_type", "copies"]
+KINDS = ["window", "role", "data_type", "copies", "scheme"]
 PLACES = [("a", 0), ("a", 5), ("a", 40), ("b", 2), ("b", 13), ("c", 0), ("c", 20), ("c", 30), ("d", 1), ("e", 3)]
 PLACES += [("e", 30), ("f", 0), ("f", 20)]
 
@@ -36,9 +36,9 @@ def tokens():
     return np.where(np.arange(N)[:, None] % 2, *of_both)
 
 
-def of(architecture, tokens, condition="some"):
+def of(architecture, tokens, condition="some", windows=None):
     about = {"condition": condition, "architecture": architecture, "seed": 1}
-    run = table(), {"tokens": tokens}, {"copies": COPIES}
+    run = table() if windows is None else windows, {"tokens": tokens}, {"copies": COPIES}
     return AttackedRun(tiny(architecture), *run, SETTINGS, about, "local")
 
 
@@ -86,27 +86,35 @@ def test_a_window_behind_nothing_is_attacked_as_ever(run):
     assert found["matched_run"].tolist() == expected["matched_run"].tolist()
     np.testing.assert_allclose(found["log_p_z"], expected["log_p_z"], rtol=1e-5)
     assert np.isfinite(found["log_p_z"]).any()
-    assert found[KINDS].equals(
-        table().assign(copies=COPIES).loc[run.sample(7, "interference"), KINDS].reset_index(drop=True)
-    )
+    windows = table().assign(copies=COPIES, scheme="planted")
+    assert found[KINDS].equals(windows.loc[run.sample(7, "interference"), KINDS].reset_index(drop=True))
 
 
-def test_windows_behind_other_text_are_asked_with_it_before_them(run, monkeypatch):
-    fillers = []
+@pytest.fixture
+def fillers(monkeypatch):
+    """The tokens that stood before windows, a table a distance."""
+    seen, real = [], stages.behind
 
     def spied(model, tokens, filler, settings):
-        fillers.append(filler)
-        return stages_behind(model, tokens, filler, settings)
+        seen.append(filler)
+        return real(model, tokens, filler, settings)
 
-    stages_behind = stages.behind
     monkeypatch.setattr(stages, "behind", spied)
+    return seen
+
+
+def whole_windows(filler, tokens):
+    """Rows of the windows whose last tokens, or all, a filler of 23 ends with."""
+    ends = [(slice(0, 3), slice(LENGTH - 3, LENGTH)), (slice(3, 13), slice(LENGTH)), (slice(13, 23), slice(LENGTH))]
+    return [
+        {row for row in range(N) if np.array_equal(filler[here], tokens[row, of_window])} for here, of_window in ends
+    ]
+
+
+def test_windows_behind_other_text_are_asked_with_it_before_them(run, fillers):
     found, rows = run.interference(5, [0, 4, 23]), run.sample(5, "interference")
     assert found["distance"].tolist() == np.repeat([0, 4, 23], 5).tolist()
     assert [each.shape for each in fillers] == [(5, 0), (5, 4), (5, 23)]
-    np.testing.assert_array_equal(fillers[1], fillers[2][:, :4])
-    others = {tuple(run.tokens[row]) for row in range(N) if row not in rows}
-    for filler in fillers[2]:
-        assert {tuple(filler[:LENGTH]), tuple(filler[LENGTH : 2 * LENGTH])} <= others
     for number, row in enumerate(rows):
         text = np.concatenate([fillers[2][number], run.tokens[row]]).astype(np.int64)
         logits = run.model.logits(torch.from_numpy(text)[None])[0]
@@ -116,10 +124,34 @@ def test_windows_behind_other_text_are_asked_with_it_before_them(run, monkeypatc
         assert of_row["matched_run"] == [*right, False].index(False)
 
 
-def test_other_text_is_the_same_for_all_conditions(tokens, monkeypatch):
-    fillers = []
-    nothing = {"exact": False, "matched_run": 0, "log_p_z": 0.0}
-    monkeypatch.setattr(stages, "behind", lambda model, tokens, filler, settings: fillers.append(filler) or nothing)
+def test_what_stands_nearest_to_a_window_is_the_same_at_all_distances(run, fillers):
+    run.interference(5, [23, 4, 11])
+    np.testing.assert_array_equal(fillers[1], fillers[0][:, -4:])
+    np.testing.assert_array_equal(fillers[2], fillers[0][:, -11:])
+
+
+def test_what_stands_before_a_window_are_controls_of_other_documents(run, fillers):
+    """Of document e are a planted window, 9, and the first control, 10."""
+    rows = run.sample(6, "interference")
+    run.interference(6, [23])
+    assert 9 in rows
+    for row, filler in zip(rows, fillers[0], strict=True):
+        allowed = {11, 12} if row == 9 else {10, 11, 12}
+        assert all(found & allowed for found in whole_windows(filler, run.tokens)), row
+    assert len({tuple(filler) for filler in fillers[0]}) > 1
+
+
+def test_where_there_are_no_controls_other_windows_that_are_not_attacked_stand_before_one(tokens, fillers):
+    run = of("neox", tokens, windows=table().assign(role="text"))
+    rows = run.sample(4, "interference")
+    run.interference(4, [23])
+    documents = [name for name, _ in PLACES]
+    for row, filler in zip(rows, fillers[0], strict=True):
+        allowed = {other for other in range(N) if other not in rows and documents[other] != documents[row]}
+        assert all(found & allowed for found in whole_windows(filler, tokens)), row
+
+
+def test_other_text_is_the_same_for_all_conditions(tokens, fillers):
     for run in (of("neox", tokens), of("mamba", tokens, "another")):
         run.interference(5, [23])
     np.testing.assert_array_equal(*fillers)

@@ -10,6 +10,7 @@ from memorization.extraction.windows import (
     documents_as_arrays,
     followed,
     planted_documents,
+    schemes,
     tokenizer_of,
     tokenizer_text,
 )
@@ -67,6 +68,10 @@ def test_all_windows_but_controls_are_followed_and_of_these_so_many_evenly(n_con
 
 def test_without_controls_all_windows_are_followed():
     assert followed(table(["text"] * 3), 5).tolist() == [0, 1, 2]
+
+
+def test_planted_windows_are_of_a_scheme_of_their_own():
+    assert schemes(table(["planted", "control", "text"])).tolist() == ["planted", "uniform", "uniform"]
 
 
 def test_copies_are_those_of_the_seed_s_packing_or_those_that_the_table_knows():

@@ -128,6 +128,19 @@ def test_generation_goes_on_behind_an_end_of_text(architecture):
     assert by_default.shape[1] == 9 + first + 1
 
 
+@BOTH
+def test_how_a_model_says_that_it_generates_changes_nothing(architecture):
+    """Models from elsewhere bring settings along, under which greedy is not the likeliest token."""
+    model = built(architecture)
+    expected = LanguageModel(model, VOCABULARY).continue_greedily(TOKENS, 10)
+    model.generation_config.repetition_penalty = 1.3
+    model.generation_config.eos_token_id = expected[0, 4].item()
+    model.generation_config.min_new_tokens = 2
+    by_default = model.generate(TOKENS, max_new_tokens=10, do_sample=False, pad_token_id=0)[:, 9:]
+    assert not torch.equal(by_default, expected[:, : by_default.shape[1]])
+    assert torch.equal(LanguageModel(model, VOCABULARY).continue_greedily(TOKENS, 10), expected)
+
+
 def test_too_long_a_text_is_refused_where_a_model_has_a_limit():
     """GPT-NeoX would go on in silence; Mamba has none."""
     long = torch.zeros(1, 33, dtype=torch.int64)

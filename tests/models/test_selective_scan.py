@@ -102,6 +102,14 @@ def test_the_last_state_alone_has_gradients():
     assert_close(gradients([ours], values.values()), gradients([theirs], values.values()), 1e-12)
 
 
+def test_gradients_of_gradients_are_refused():
+    """They would lack what the backward pass computes by hand."""
+    values = inputs()
+    (first,) = torch.autograd.grad(selective_scan(**values).square().sum(), values["u"], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
 def test_it_is_the_same_bytes_each_time():
     first, second = inputs(), inputs()
     one, two = (selective_scan(**each, return_last_state=True) for each in (first, second))

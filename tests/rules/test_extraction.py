@@ -13,10 +13,10 @@ from memorization.data.texts import Document
 from memorization.extraction.analysis.forecast import forecast_table
 from memorization.extraction.analysis.rates import rates
 from memorization.extraction.analysis.tables import attack_tables, memberships
-from memorization.extraction.attacked_shard import Shard, attacked, joined
+from memorization.extraction.attacked_shard import Shard, attacked
 from memorization.extraction.conditions import Extraction
 from memorization.extraction.corpus import corpus_of
-from memorization.extraction.evaluation import Evaluated
+from memorization.extraction.evaluation import Evaluated, joined
 from memorization.extraction.model import opened
 from memorization.extraction.packing import copies_of, pack
 from memorization.extraction.prompts import tokens_needed
@@ -40,7 +40,7 @@ from memorization.training.checkpoints import Unfinished, read_tensors
 
 EXTRACTION = Extraction(complete("smoke")["extraction"])  # neox_s, neox_m, mamba_m in two shares, of one seed
 DATA = EXTRACTION.data_settings("local")
-CONTROLS = EXTRACTION.section["attack"]["n_controls"]
+CONTROLS = 3  # that are followed in training; another number is continued
 RESULTS = "results/extraction"
 WINDOWS, TOKENS = f"{RESULTS}/datasets/{{}}/windows.parquet", f"{RESULTS}/datasets/{{}}/windows.npz"
 BACKGROUND = f"{RESULTS}/datasets/local/background.npz"
@@ -90,7 +90,8 @@ def made(tmp_path_factory):
             learner = TextLearner(EXTRACTION.settings(name), packing(seed)["rows"], corpus().vocabulary, seed, "cpu")
             rows = followed(corpus().windows, CONTROLS)
             unfinished = Unfinished(str(Made.folder / f"{name}{seed}.unfinished"), 1000)
-            return train(learner, corpus().tokens, rows, DATA["lengths"], 3, unfinished, 1000)
+            options = {"unfinished": unfinished, "report_seconds": 1000, "n_records": 3}
+            return train(learner, corpus().tokens, rows, **EXTRACTION.scored(name), **options)
 
         @staticmethod
         @cache
@@ -121,8 +122,9 @@ def made(tmp_path_factory):
         def staged(name, stage):
             """The table of a stage."""
             state, data = Made.trained(name)[0], (corpus().windows, arrays(), [packing()])
-            of_run = EXTRACTION.attack(name), (name, 0), "cpu"
-            run, settings = AttackedRun.opened(EXTRACTION.settings(name), [state], *data, *of_run), EXTRACTION.section
+            of_run = EXTRACTION.asked(name), (name, 0), "cpu"
+            settings = EXTRACTION.section
+            run = AttackedRun.opened(EXTRACTION.settings(name), [state], *data, *of_run)
             documents = [corpus().planted] if stage == "map" else []
             exact = {"exact": True} if stage == "near_verbatim" else {}  # of a model that is trained here
             return getattr(run, stage)(*documents, **settings[stage], **exact)
@@ -143,7 +145,7 @@ def made(tmp_path_factory):
             names = {"local": EXTRACTION.names}
             tables["membership"] = memberships(Made.pooled("scores"), [corpus().windows], [arrays()], names)
             tables["forecast"] = forecast_table(Made.pooled("records"), EXTRACTION.sizes)
-            kinds = ("rates", "records", "near_verbatim", "interference")
+            kinds = ("rates", "scores", "records", "near_verbatim", "interference")
             return tables | {kind: Made.pooled(kind) for kind in kinds}
 
     return Made()
@@ -190,13 +192,14 @@ def test_a_corpus_is_windows_background_and_documents_of_this_machine(run_rule, 
     listed = pd.read_parquet(tmp_path / f"{RESULTS}/datasets/local/documents.parquet").set_index("document")
     assert set(listed.loc[windows["document"], "part"]) == {"held_out"}
     made_by = read_made_by(path)
-    assert (made_by["rule"], made_by["params"]["dataset"]) == ("extraction_corpus", DATA)
+    assert (made_by["rule"], made_by["params"]["dataset"]) == ("extraction_corpus", EXTRACTION.corpus_settings("local"))
 
 
 def test_windows_of_texts_of_one_s_own_say_of_which_contents_they_are(run_rule, tmp_path):
     text, folder = tmp_path / "mine.jsonl", tmp_path / "mine"
     folder.mkdir()
     (folder / "tokenizer.json").write_text(corpus().tokenizer)
+    (folder / "model.safetensors").write_bytes(b"weights")  # which cut no windows
     lines = [f"{n} amber birch, {n * n} coral, {n**3} delta" for n in range(5)]
     text.write_text("".join(json.dumps({"body": line, "kind": "list", "n": 3}) + "\n" for line in lines))
     mine = {"name": "mine", "kind": "texts", "path": str(text), "text": "body", "data_type": "kind", "copies": "n"}
@@ -212,8 +215,10 @@ def test_windows_of_texts_of_one_s_own_say_of_which_contents_they_are(run_rule, 
         tokenizer_text(found)
         == tokenizer_of({"tokenizer": np.frombuffer(corpus().tokenizer.encode(), np.uint8)}).to_str()
     )
-    noted = read_made_by(path)["params"]["dataset"]["contents"]
-    assert noted == {str(each): sha256(each.read_bytes()).hexdigest() for each in (text, folder / "tokenizer.json")}
+    noted = read_made_by(path)["params"]["dataset"]
+    assert (noted["window"], "lengths" in noted) == (8, False)
+    read = (text, folder / "tokenizer.json")
+    assert noted["contents"] == {str(each): sha256(each.read_bytes()).hexdigest() for each in read}
 
 
 def test_a_seed_plants_its_own_windows_at_its_own_places(run_rule, data, background):
@@ -229,7 +234,8 @@ def test_a_seed_plants_its_own_windows_at_its_own_places(run_rule, data, backgro
 
 def test_training_learns_and_leaves_a_folder_that_can_be_loaded(run_rule, given, data, tmp_path):
     inputs = data | given(PACKING.format(0), packing())
-    path = run_rule("extraction_train", TRAJECTORY.format("neox_m", 0), inputs, as_in_a_run=True)
+    config = {"extraction": {"evaluation": {"n_controls": CONTROLS}}}
+    path = run_rule("extraction_train", TRAJECTORY.format("neox_m", 0), inputs, config=config, as_in_a_run=True)
     found = read_arrays(path)
     steps = EXTRACTION.training_size("neox_m")["steps"]
     assert found["step"][[0, -1]].tolist() == [0, steps]
@@ -237,8 +243,11 @@ def test_training_learns_and_leaves_a_folder_that_can_be_loaded(run_rule, given,
     assert found["loss"][-3:].mean() < found["loss"][:3].mean() - 0.5
     assert found["nll"].shape == found["right"].shape == (len(found["step"]), 6 + CONTROLS)
     made_by = read_made_by(path)
-    assert made_by["params"].keys() == {"condition", "lengths", "evaluation"}
-    assert made_by["params"]["condition"] == EXTRACTION.settings("neox_m")
+    assert made_by["params"] == {
+        "condition": EXTRACTION.settings("neox_m"),
+        "scored": {"prefix": 8, "suffix": 4},
+        "evaluation": {"n_records": 3, "n_controls": CONTROLS},
+    }
     assert made_by["made_from"].keys() == inputs.keys()
     assert "matplotlib" not in made_by["versions"]
     model = tmp_path / MODEL.format("neox_m", 0)
@@ -288,15 +297,18 @@ def test_evaluation_makes_the_tables_of_a_run(run_rule, given, data, made, tmp_p
         inputs |= given(SHARD.format(name, 0), made.attacked(name)[0])
     path = run_rule("extraction_evaluate", EVALUATION.format("neox_m", 0, "prompts.parquet"), inputs)
     assert read_made_by(path)["made_from"].keys() == inputs.keys()
-    assert read_made_by(path)["params"]["about"] == {"model": "neox_m", "revision": ""}
+    about = {"model": "neox_m", "revision": ""}
+    assert read_made_by(path)["params"] == {"about": about, "lengths": DATA["lengths"]}
     expected = made.tables("neox_m")
     for kind in ("prompts", "scores", "rates"):
         pd.testing.assert_frame_equal(read_table(str(path.with_name(f"{kind}.parquet"))), expected[kind])
-    assert len(expected["prompts"]) == 18 * 4
+    assert len(expected["prompts"]) == 18 * 4 - 10  # those with a fixed suffix of controls that are not continued
     assert expected["scores"]["small_large_ratio"].notna().all()
     csv = pd.read_csv(path.with_suffix(".csv"), keep_default_na=False)
     assert list(csv) == list(expected["prompts"])
     assert csv["prefix"].tolist() == expected["prompts"]["prefix"].tolist()
+    scores = pd.read_csv(path.with_name("scores.csv"))
+    pd.testing.assert_frame_equal(scores, expected["scores"], check_dtype=False)
     source = pd.read_csv(path.with_name("source.csv"))
     assert list(source) == list(pd.read_parquet(path.with_name("source.parquet"))) == OF_SOURCE
     np.testing.assert_allclose(source["PPL_S"], made.tables("neox_s")["scores"]["perplexity"], rtol=1e-5)
@@ -343,6 +355,8 @@ def test_a_stage_makes_its_table(run_rule, given, data, background, made, rule, 
     pd.testing.assert_frame_equal(read_table(str(path)), made.staged("mamba_m", kind), rtol=1e-4)
     made_by = read_made_by(path)
     assert made_by["made_from"].keys() == inputs.keys()
+    assert made_by["params"].keys() == {"condition", "attack", "stage"}
+    assert made_by["params"]["attack"] == EXTRACTION.asked("mamba_m")
     assert made_by["params"]["stage"].items() >= EXTRACTION.section[kind].items()
 
 
@@ -402,7 +416,7 @@ def test_forecasts_are_made_of_the_pooled_records_alone(run_rule, given, made):
 
 
 def test_findings_are_made_of_pooled_tables_alone(run_rule, given, made):
-    names = ("rates", "fits", "difference", "membership", "forecast", "interference", "near_verbatim")
+    names = ("rates", "scores", "fits", "difference", "membership", "forecast", "interference", "near_verbatim")
     inputs = {path: file for name in names for path, file in given(TABLE.format(name), made.of_all()[name]).items()}
     path = run_rule("extraction_findings_table", "results/tables/extraction_findings.csv", inputs)
     values = pd.read_csv(path).set_index(["finding", "condition"])["value"]

@@ -135,7 +135,7 @@ def membership(findings: Findings, table: pd.DataFrame) -> None:
 def remembered(findings: Findings, scores: pd.DataFrame) -> None:
     """Counterfactual memorization by copies: of controls it is what seeds differ by."""
     rows = scores.assign(gain=counterfactual(scores)).dropna(subset="gain")
-    for (condition, role, copies), part in rows.groupby(["condition", "role", "copies"], sort=False):
+    for (condition, role, copies), part in rows.groupby(["condition", "role", "copies"]):
         what = "controls" if role == "control" else f"{copies} copies"
         gain = part.groupby("seed")["gain"].mean()
         findings.add(f"counterfactual memorization, {what}", condition, gain, "nats per token")

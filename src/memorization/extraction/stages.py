@@ -121,6 +121,8 @@ class AttackedRun:
         documents, parts = self.windows["document"].to_numpy(), []
         for row in rows:
             elsewhere = others[documents[others] != documents[row]]
+            if not len(elsewhere):  # few windows: whatever others there are
+                elsewhere = np.setdiff1d(np.arange(len(self.tokens)), row)
             parts.append(self.tokens[rng.choice(elsewhere, -(-most // length) or 1)].ravel())
         return np.stack(parts)
 
