@@ -111,21 +111,21 @@ def test_a_tokenizer_with_more_ids_than_embeddings_is_told_with_both_numbers(tmp
 
 def test_tokenizers_are_the_same_where_texts_get_the_same_ids(tmp_path):
     first = model(tmp_path / "first")
-    assert same_tokenizer(first, model(tmp_path / "second"))
+    assert same_tokenizer(first, model(tmp_path / "second"), "some.key")
     written = json.loads((first / "tokenizer.json").read_text())
     written["model"]["merges"] = [" ".join(pair) for pair in written["model"]["merges"]]  # as older versions write them
     written["pre_tokenizer"]["trim_offsets"] = not written["pre_tokenizer"]["trim_offsets"]
     written["version"] = "1.0"
     written["model"] |= {"continuing_subword_prefix": "", "end_of_word_suffix": ""}  # as others write none
     (first / "tokenizer.json").write_text(json.dumps(written, indent=7))
-    assert same_tokenizer(first, tmp_path / "second")
+    assert same_tokenizer(first, tmp_path / "second", "some.key")
     fewer, normal, added, split, whole = byte_pairs(265), *(byte_pairs() for _ in range(4))
     normal.normalizer = normalizers.Lowercase()
     split.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     added.add_tokens([AddedToken("<added>")])
     whole.model.ignore_merges = True
     for other in (fewer, byte_pairs(texts=("a dog and a log",)), normal, added, split, whole):
-        assert not same_tokenizer(first, model(tmp_path / "other", other))
+        assert not same_tokenizer(first, model(tmp_path / "other", other), "some.key")
 
 
 def test_contents_are_those_of_the_files_that_are_read(tmp_path):
@@ -208,3 +208,9 @@ def test_reading_the_configuration_imports_neither_torch_nor_transformers_nor_to
     program = "import sys, memorization.extraction.sources; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert {"torch", "transformers", "tokenizers", "datasets", "pyarrow"}.isdisjoint(loaded)
+
+
+def test_a_file_that_is_no_tokenizer_is_one_line_that_names_it(tmp_path):
+    first, second = model(tmp_path / "first"), model(tmp_path / "second")
+    (second / "tokenizer.json").write_text('{"model": {}}')
+    assert f"{second}/tokenizer.json cannot be read as a tokenizer" in refused(same_tokenizer, first, second)

@@ -151,6 +151,13 @@ def test_where_there_are_no_controls_other_windows_that_are_not_attacked_stand_b
         assert all(found & allowed for found in whole_windows(filler, tokens)), row
 
 
+def test_where_all_windows_are_attacked_any_other_one_stands_before_a_window(tokens, fillers):
+    run = of("neox", tokens, windows=table().assign(role="text"))
+    assert len(run.interference(N, [0, 23])) == 2 * N
+    for row, filler in enumerate(fillers[1]):
+        assert all(found - {row} for found in whole_windows(filler, tokens)), row
+
+
 def test_other_text_is_the_same_for_all_conditions(tokens, fillers):
     for run in (of("neox", tokens), of("mamba", tokens, "another")):
         run.interference(5, [23])

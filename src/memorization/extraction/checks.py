@@ -49,7 +49,7 @@ def check_family(family: Family) -> None:
         _check_length(family, entry["name"], where)
         of_data = family.dataset(entry["name"]).get("tokenizer")
         are_folders = bool(of_data) and Path(of_data).is_dir() and Path(entry["model"]).is_dir()
-        if are_folders and not same_tokenizer(of_data, entry["model"]):
+        if are_folders and not same_tokenizer(of_data, entry["model"], f"{where}.model"):
             raise ConfigurationError(
                 f"{where}.model: its tokenizer gives other ids than {of_data}, that of the data set "
                 f"{entry['dataset']}; allowed: models of one tokenizer, or a data set of its own"

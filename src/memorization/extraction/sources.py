@@ -119,11 +119,25 @@ def check_texts(settings: Mapping, where: str) -> None:
         raise ConfigurationError(f"{where}.split: missing; a data set of the hub is read from one of its splits")
 
 
-def same_tokenizer(first: str | Path, second: str | Path) -> bool:
-    """``same_ids`` of the ``tokenizer.json`` of two folders."""
+def same_tokenizer(first: str | Path, second: str | Path, where: str) -> bool:
+    """``same_ids`` of the ``tokenizer.json`` of two folders.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is no tokenizer; one line that begins with ``where``.
+    """
     from tokenizers import Tokenizer
 
-    return same_ids(*(Tokenizer.from_file(str(Path(folder) / TOKENIZER)) for folder in (first, second)))
+    if Path(first) == Path(second):
+        return True
+    tokenizers = []
+    for path in (Path(folder) / TOKENIZER for folder in (first, second)):
+        try:
+            tokenizers.append(Tokenizer.from_file(str(path)))
+        except Exception as error:  # the library raises bare exceptions
+            raise ConfigurationError(f"{where}: {path} cannot be read as a tokenizer ({_line(error)})") from error
+    return same_ids(*tokenizers)
 
 
 def contents(name: str | Path) -> dict[str, str]:
