@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sections import complete
 
@@ -163,7 +164,7 @@ def test_every_family_says_how_large_its_trainings_are(name, scale):
         assert size.keys() == {"jobs", "parameters", "steps", "flops"}
         assert size["jobs"] >= len(family.seeds(condition))
         assert size["parameters"] == int(size["parameters"]) > 0
-        assert 0 < size["steps"] <= family.condition(condition)["steps"]
+        assert 0 < size["steps"] <= family.condition(condition).get("steps", np.inf)  # or as many as there is text
         assert size["flops"] > size["parameters"] * size["steps"]
 
 

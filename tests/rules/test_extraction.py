@@ -38,7 +38,9 @@ from memorization.provenance import generator
 from memorization.records import RECORD, RUN
 from memorization.training.checkpoints import Unfinished, read_tensors
 
-EXTRACTION = Extraction(complete("smoke")["extraction"])  # neox_s, neox_m, mamba_m in two shares, of one seed
+SECTION = complete("smoke")["extraction"]
+ALIKE = [{key: of[key] for key in of if key not in ("seeds", "stages")} for of in SECTION["conditions"]]
+EXTRACTION = Extraction(SECTION | {"conditions": ALIKE})  # neox_s, neox_m, mamba_m in two shares, of one seed
 DATA = EXTRACTION.data_settings("local")
 CONTROLS = 3  # that are followed in training; another number is continued
 RESULTS = "results/extraction"
@@ -149,6 +151,17 @@ def made(tmp_path_factory):
             return tables | {kind: Made.pooled(kind) for kind in kinds}
 
     return Made()
+
+
+@pytest.fixture
+def run_rule(run_rule):
+    """At smoke scale, but all conditions of one seed and with all stages."""
+
+    def run(*arguments, config=None, **options):
+        section = {"conditions": ALIKE} | (config or {}).get("extraction", {})
+        return run_rule(*arguments, config={"extraction": section}, **options)
+
+    return run
 
 
 @pytest.fixture

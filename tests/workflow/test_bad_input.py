@@ -64,8 +64,8 @@ def test_mistakes_that_every_family_can_hold(family):
     assert refusal({family: {"conditions": [first | {"name": "Ä"}]}}).endswith(
         "'Ä'; allowed: small letters and digits, a letter first, words joined by _"
     )
-    assert refusal({family: {"conditions": [first | {"steps": 0}]}}).startswith(
-        f"{family}.conditions[{first['name']}].steps: 0 is less than the minimum of 1"
+    assert refusal({family: {"conditions": [first | {"mem_mb": 0}]}}).startswith(
+        f"{family}.conditions[{first['name']}].mem_mb: 0 is less than the minimum of 1"
     )
     assert refusal({family: {"conditions": [first | {"dataset": "none"}]}}).startswith(
         f"{family}.conditions[{first['name']}].dataset: there is no 'none'; allowed: "

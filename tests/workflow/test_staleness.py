@@ -133,7 +133,7 @@ def test_a_parameter_of_an_analysis_trains_nothing(study):
     """Sections that are no parameter of a training are read by the rules behind it."""
     for family in TRAINED:
         params = {key: job.params for job in smoke_jobs() for key in [job.rule.name] if key == f"{family}_train"}
-        assert set(params[f"{family}_train"].keys()) <= {"condition", "evaluation", "fingerprint", "code"}
+        assert set(params[f"{family}_train"].keys()) <= {"condition", "evaluation", "fingerprint", "scored", "code"}
 
 
 def test_paths_of_all_jobs_stand_apart():
