@@ -152,7 +152,7 @@ BAD = {
     ),
     "far away": (
         {"interference": {"distances": [0, 53]}},
-        "interference.distances: with a window 65 tokens, but neox_s takes at most 64",
+        "interference.distances: with a window 65 tokens, but neox_m takes at most 64",
     ),
     "a model's data set": (
         {"datasets": [LOCAL], "pretrained": [MODEL]},

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from language_models import non_embedding_parameters
 from sections import SCALES, complete
 from tokenizers import Tokenizer, models
 
@@ -14,7 +15,7 @@ from memorization.extraction.checks import ALIKE
 from memorization.extraction.conditions import Extraction, packed_rows
 from memorization.extraction.packing import copies_of, pack
 from memorization.extraction.training import steps_of
-from memorization.models.language_model import build, non_embedding_parameters
+from memorization.models.language_model import build
 from memorization.models.language_model_size import forward_flops, non_embedding
 from memorization.models.shape import TRAINING
 from memorization.provenance import generator

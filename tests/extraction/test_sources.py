@@ -128,6 +128,11 @@ def test_tokenizers_are_the_same_where_texts_get_the_same_ids(tmp_path):
         assert not same_tokenizer(first, model(tmp_path / "other", other), "some.key")
 
 
+def test_an_unknown_token_of_id_0_is_not_none(tmp_path):
+    with_unknown, without = (Tokenizer(models.Unigram([("a", -1.0), ("b", -2.0)], unknown)) for unknown in (0, None))
+    assert not same_tokenizer(model(tmp_path / "one", with_unknown), model(tmp_path / "other", without), "some.key")
+
+
 def test_contents_are_those_of_the_files_that_are_read(tmp_path):
     folder = model(tmp_path / "model")
     (folder / "README.md").write_text("not read")

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from language_models import non_embedding_parameters
 
-from memorization.models.language_model import LanguageModel, build, config, non_embedding_parameters
+from memorization.models.language_model import LanguageModel, build, config
 
 SHAPE = {
     "n_layers": 2, "d_model": 16, "n_heads": 2, "rotary_share": 0.5, "state_size": 4, "max_length": 32,

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from language_models import non_embedding_parameters
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from memorization.models.language_model import build, non_embedding_parameters
+from memorization.models.language_model import build
 from memorization.models.language_model_size import forward_flops, non_embedding, parameters
 
 SHAPE = {

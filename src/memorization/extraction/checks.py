@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memorization.configuration import ConfigurationError, named, names
 from memorization.extraction.prompts import tokens_needed
-from memorization.extraction.sizes import packed_rows, planted_copies
+from memorization.extraction.sizes import GROUPS, packed_rows, planted_copies
 from memorization.extraction.sources import (
     check_model,
     check_texts,
@@ -73,7 +73,7 @@ def _check_data(family: Family, name: str) -> None:
         check_tokenizer_file(data["tokenizer"], f"{where}.tokenizer")
         check_texts(data, where)
         return
-    groups = 3 * len(data["copies"])
+    groups = GROUPS * len(data["copies"])
     if data["per_type"] % groups:
         raise ConfigurationError(
             f"{where}.per_type: {data['per_type']}; allowed: multiples of {groups}, for three groups with as many "

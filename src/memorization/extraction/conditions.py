@@ -24,16 +24,8 @@ STAGES = ("near_verbatim", "interference", "map")
 OF_RUNS = ("prompts", "map")  # long tables, left in their runs' files
 ATTACK = ("intervals", "fits")
 DIFFERENCES = ("difference", "difference_intervals")
-FOUND = (
-    "rates",
-    "scores",
-    "fits",
-    "difference",
-    "membership",
-    "forecast",
-    "interference",
-    "near_verbatim",
-)  # of findings
+# The tables of which the findings are made.
+FOUND = ("rates", "scores", "fits", "difference", "membership", "forecast", "interference", "near_verbatim")
 
 
 class Extraction(Family):
@@ -68,7 +60,7 @@ class Extraction(Family):
         return self.data_settings(self.condition(name)["dataset"])
 
     def data_settings(self, dataset: str) -> dict:
-        """The settings of a data set, with the digests of the files from elsewhere that it is made of."""
+        """The settings of a data set, completed."""
         data = named(self.section["datasets"], dataset, f"{self.name}.datasets")
         if data["kind"] == "python":
             return data
@@ -85,11 +77,8 @@ class Extraction(Family):
         """What windows of texts are made of, with the digests of the files from elsewhere."""
         data = self.data_settings(dataset)
         files = _contents(data["path"], f"{data['tokenizer']}/{TOKENIZER}")
-        return (
-            {key: value for key, value in data.items() if key != "lengths"}
-            | files
-            | {"window": tokens_needed(data["lengths"])}
-        )
+        window = tokens_needed(data.pop("lengths"))
+        return data | files | {"window": window}
 
     def scored(self, name: str) -> dict:
         """The longest prompt of a model, which is followed in training: tokens of its ``prefix`` and ``suffix``."""

@@ -18,7 +18,8 @@ def _decides(tokenizer: "Tokenizer") -> dict:
     whole = json.loads(tokenizer.to_str())
     flags = ("id", "content", "single_word", "lstrip", "rstrip")
     added = sorted([token[flag] for flag in flags] for token in whole["added_tokens"])
-    model = {name: value for name, value in whole["model"].items() if value not in (None, "", False)}
+    model = {name: value for name, value in whole["model"].items() if value is not None and value is not False}
+    model = {name: value for name, value in model.items() if value != ""}
     splitting = {name: _without_offsets(whole[name]) for name in ("normalizer", "pre_tokenizer")}
     return splitting | {"model": model, "added": added}
 

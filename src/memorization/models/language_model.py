@@ -118,9 +118,3 @@ def config(shape: Mapping, vocabulary: int):
     if shape["architecture"] == "mamba":
         return MambaConfig(**alike, state_size=shape["state_size"], use_mambapy=False, use_associative_scan=False)
     raise ValueError(f"architecture: {shape['architecture']!r} is not one of {', '.join(ARCHITECTURES)}")
-
-
-def non_embedding_parameters(model: nn.Module) -> int:
-    """How many parameters a model has without its embedding and its head."""
-    embeddings = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
-    return sum(each.numel() for each in model.parameters() if id(each) not in embeddings)

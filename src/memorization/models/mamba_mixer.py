@@ -103,7 +103,7 @@ def scan_of_mixer(
 def convolution(hidden_states: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None, **_):
     """The causal depthwise convolution, (batch, d_inner, length): a shifted copy a place of the kernel.
 
-    On a CPU this trains faster than ``torch.conv1d`` with as many groups as channels.
+    Not transformers' own, which may be a kernel of the hub that adds in an order that changes.
     """
     length, width = hidden_states.shape[-1], weight.shape[-1]
     padded = F.pad(hidden_states.to(weight.dtype), (width - 1, 0))
