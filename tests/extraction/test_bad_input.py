@@ -123,7 +123,7 @@ BAD = {
     ),
     "no kind of file": (
         texts(repository=None, path="a.txt"),
-        "datasets[mine].path: a.txt is neither JSON Lines nor Par",
+        "datasets[mine].path: a.txt is none of JSON Lines, CSV and Par",
     ),
     "types of no column": (
         texts(data_types=["code"]),

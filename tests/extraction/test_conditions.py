@@ -14,11 +14,11 @@ from memorization.configuration import ConfigurationError, merged
 from memorization.extraction.checks import ALIKE
 from memorization.extraction.conditions import Extraction, packed_rows
 from memorization.extraction.packing import copies_of, pack
-from memorization.extraction.training import steps_of
 from memorization.models.language_model import build
 from memorization.models.language_model_size import forward_flops, non_embedding
 from memorization.models.shape import TRAINING
 from memorization.provenance import generator
+from memorization.text_learner import steps_of
 
 SECTION = complete()["extraction"]
 EXTRACTION = Extraction(SECTION)

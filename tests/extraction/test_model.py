@@ -7,8 +7,8 @@ from extraction_models import SHAPE, tiny
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from memorization.extraction.model import opened
-from memorization.extraction.training import write_model
 from memorization.extraction.windows import as_arrays
+from memorization.text_learner import write_model
 from memorization.training.checkpoints import write_tensors
 
 VOCABULARY = 40

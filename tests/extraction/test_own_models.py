@@ -132,11 +132,16 @@ WRONG = {
     ),
     "no such texts": (
         "datasets: [{name: mine, kind: texts, path: text.jsonl}]",
-        "extraction.datasets[mine].path: text.jsonl: there is no such file; allowed: a .jsonl or .parquet file",
+        "extraction.datasets[mine].path: text.jsonl: there is no such file; allowed: a .jsonl, .csv or .parquet file",
     ),
     "texts of another format": (
-        "datasets: [{name: mine, kind: texts, path: texts.csv}]",
-        "extraction.datasets[mine].path: texts.csv is neither JSON Lines nor Parquet; allowed: .jsonl, .parquet",
+        "datasets: [{name: mine, kind: texts, path: texts.txt}]",
+        "extraction.datasets[mine].path: texts.txt is none of JSON Lines, CSV and Parquet; allowed: .jsonl, "
+        ".csv, .parquet",
+    ),
+    "numbers of a format of texts": (
+        "datasets: [{name: mine, kind: texts, path: texts.csv, copies: text}]",
+        "extraction.datasets[mine].copies: texts.csv has only text; allowed: a .jsonl or .parquet file",
     ),
     "no column of texts": (
         "datasets: [{name: mine, kind: texts, path: texts.jsonl, text: body}]",

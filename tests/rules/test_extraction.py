@@ -23,7 +23,7 @@ from memorization.extraction.prompts import tokens_needed
 from memorization.extraction.recording import extraction_records, extraction_runs
 from memorization.extraction.source_format import COLUMNS as OF_SOURCE
 from memorization.extraction.stages import AttackedRun
-from memorization.extraction.training import TextLearner, train
+from memorization.extraction.training import initial_weights, train
 from memorization.extraction.windows import (
     as_arrays,
     documents_as_arrays,
@@ -36,6 +36,7 @@ from memorization.files import read_arrays, read_made_by, read_table
 from memorization.models.pretrained_models import load
 from memorization.provenance import generator
 from memorization.records import RECORD, RUN
+from memorization.text_learner import TextLearner
 from memorization.training.checkpoints import Unfinished, read_tensors
 
 SECTION = complete("smoke")["extraction"]
@@ -89,7 +90,8 @@ def made(tmp_path_factory):
         @cache
         def trained(name, seed=0):
             """A state and a trajectory."""
-            learner = TextLearner(EXTRACTION.settings(name), packing(seed)["rows"], corpus().vocabulary, seed, "cpu")
+            of_text = packing(seed)["rows"], corpus().vocabulary, initial_weights(seed)
+            learner = TextLearner(EXTRACTION.settings(name), *of_text, "cpu")
             rows = followed(corpus().windows, CONTROLS)
             unfinished = Unfinished(str(Made.folder / f"{name}{seed}.unfinished"), 1000)
             options = {"unfinished": unfinished, "report_seconds": 1000, "n_records": 3}

@@ -7,19 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from memorization.configuration import ConfigurationError, named, names
+from memorization.extraction.pile import PILE
 from memorization.extraction.prompts import tokens_needed
 from memorization.extraction.sizes import GROUPS, packed_rows, planted_copies
-from memorization.extraction.sources import (
-    check_model,
-    check_texts,
-    check_tokenizer,
-    check_tokenizer_file,
-    max_length_of,
-    same_tokenizer,
-)
 from memorization.family import Family
+from memorization.model_files import check_model, check_tokenizer, check_tokenizer_file, max_length_of, same_tokenizer
 from memorization.models.language_model_size import non_embedding
+from memorization.text_columns import check_text_file, check_text_source
 
+COLUMNS = ("text", "tokens", "data_type", "copies")  # keys of texts that name one
 ALIKE = 0.1  # largest difference of the parameters of a pair, embedding and head apart, as a share of the first's
 
 
@@ -58,6 +54,31 @@ def check_family(family: Family) -> None:
             raise ConfigurationError(f"{where}.architecture: missing; allowed: neox, mamba, llama, as config.json says")
     for name in family.attacked:
         _check_others(family, name)
+
+
+def check_texts(settings: Mapping, where: str) -> None:
+    """Refuse texts that are not there or have not the columns named; see ``texts.windows_of`` for the settings.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    check_text_source(settings, where)
+    if sum(settings.get(key) is not None for key in ("text", "tokens")) != 1:
+        raise ConfigurationError(f"{where}: allowed: either text or tokens, the other null")
+    if settings.get("data_types") and not settings.get("data_type"):
+        raise ConfigurationError(f"{where}.data_types: needs data_type, the column that tells them")
+    if (settings.get("data_type") or "").endswith("pile_set_name"):
+        for name in settings.get("data_types") or ():
+            if name not in PILE:
+                raise ConfigurationError(f"{where}.data_types: {name!r} is not of the Pile; known: {', '.join(PILE)}")
+    path = settings.get("path")
+    if path is None:
+        return
+    for key in ("tokens", "copies"):
+        if settings.get(key) is not None and Path(path).suffix == ".csv":
+            raise ConfigurationError(f"{where}.{key}: {path} has only text; allowed: a .jsonl or .parquet file")
+    check_text_file(path, {key: settings.get(key) for key in COLUMNS}, where)
 
 
 def _check_data(family: Family, name: str) -> None:

@@ -11,9 +11,9 @@ from memorization.configuration import named, names
 from memorization.extraction.checks import check_family
 from memorization.extraction.prompts import longest_prompt, tokens_needed
 from memorization.extraction.sizes import packed_rows
-from memorization.extraction.sources import TOKENIZER, architecture_of, contents
 from memorization.family import Family, Figure, Files, Table
 from memorization.hub import split_name
+from memorization.model_files import TOKENIZER, architecture_of, contents
 from memorization.models import language_model_size
 from memorization.models.shape import TRAINING
 from memorization.provenance import canonical

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from memorization.extraction.token_ids import same_ids
 from memorization.extraction.windows import tokenizer_of
 from memorization.models import pretrained_models
 from memorization.models.language_model import LanguageModel, build
+from memorization.models.token_ids import same_ids
 
 
 def opened(

@@ -1,22 +1,19 @@
-"""Windows of texts from elsewhere: of a JSON Lines or Parquet file, or of a data set of the hub, read as a stream."""
+"""Windows of texts from elsewhere: of a JSON Lines, CSV or Parquet file, or of a data set of the hub, a stream."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from memorization.data.text_rows import rows, source_of, value
 from memorization.extraction.pile import PILE
-from memorization.hub import pinned, split_name
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TYPE = "text"  # where no column says another
-AT_ONCE = 64  # rows of a Parquet file: documents may be megabytes each
 COLUMNS = ["window", "data_type", "role", "group", "copies", "document", "start", "text"]
 
 
@@ -29,7 +26,7 @@ def windows_of(settings: Mapping, tokenizer: "Tokenizer", rng: np.random.Generat
 
     Parameters
     ----------
-    settings : ``path`` of a file (.jsonl or .parquet), or ``repository``, ``name@commit`` of the hub, with its
+    settings : ``path`` of a file (.jsonl, .csv or .parquet), or ``repository``, ``name@commit`` of the hub, with its
         ``config`` (or None) and ``split``; the columns ``text`` or, of token ids instead, ``tokens``; ``data_type``
         (None: all are ``text``) and ``copies`` (None: not known), dots for what is nested; ``data_types`` wanted, or
         None for all; ``window`` in tokens; ``per_type``, how many windows of each type; ``limit`` of documents
@@ -49,19 +46,19 @@ def windows_of(settings: Mapping, tokenizer: "Tokenizer", rng: np.random.Generat
         tokenizer's; one line that says how many there were, or what is allowed.
     """
     found = sorted(_found(settings, tokenizer, rng).items())
-    source = _source(settings)
-    rows = [
+    source = source_of(settings)
+    cut = [
         (f"{kind}_{n:03d}", kind, "text", -1, copies, f"{source}:{number}", start, tokenizer.decode(ids, False))
         for kind, windows in found
         for n, (number, start, copies, ids) in enumerate(sorted(windows))
     ]
     tokens = [ids for _, windows in found for *_, ids in sorted(windows)]
-    return pd.DataFrame(rows, columns=COLUMNS), np.array(tokens, np.int32)
+    return pd.DataFrame(cut, columns=COLUMNS), np.array(tokens, np.int32)
 
 
 def _found(settings: Mapping, tokenizer: "Tokenizer", rng: np.random.Generator) -> dict[str, list[tuple]]:
     """Of each type its windows: the number of the document, where it starts in it, the copies, and its tokens."""
-    source, length, most = _source(settings), settings["window"], settings["per_type"]
+    source, length, most = source_of(settings), settings["window"], settings["per_type"]
     drawn = bool(settings.get("copies"))
     wanted = settings.get("data_types") if settings.get("data_type") else [TYPE]
     last = max(tokenizer.get_vocab(with_added_tokens=True).values())
@@ -69,9 +66,10 @@ def _found(settings: Mapping, tokenizer: "Tokenizer", rng: np.random.Generator) 
     seen: dict[str, int] = {}  # documents of each type, long enough or not
     long: dict[str, int] = {}
     of_pile = False
-    for number, row in enumerate(islice(_rows(settings), settings["limit"])):
+    columns = [settings[key] for key in ("text", "tokens", "data_type", "copies") if settings.get(key)]
+    for number, row in enumerate(islice(rows(settings, columns), settings["limit"])):
         where = f"{source}:{number}"
-        kind = str(_value(row, settings["data_type"], where)) if settings.get("data_type") else TYPE
+        kind = str(value(row, settings["data_type"], where)) if settings.get("data_type") else TYPE
         if not of_pile and kind in PILE and settings.get("repository"):
             _check_types(wanted, PILE, source)  # at once, rather than at the end of a stream of hundreds of gigabytes
             of_pile = True
@@ -99,63 +97,11 @@ def _found(settings: Mapping, tokenizer: "Tokenizer", rng: np.random.Generator) 
     return found
 
 
-def _source(settings: Mapping) -> str:
-    """What a source is called: its file's name, or the hub's."""
-    return Path(settings["path"]).name if settings.get("path") else split_name(settings["repository"])[0]
-
-
-def _rows(settings: Mapping) -> Iterator[Mapping]:
-    """The rows of a source one by one, each read when it is asked for."""
-    if not settings.get("path"):
-        yield from _streamed(settings)
-    elif Path(settings["path"]).suffix == ".parquet":
-        yield from _of_parquet(settings)
-    else:
-        with open(settings["path"], encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise ValueError(f"{settings['path']}: line {number} is no JSON ({error})") from error
-                yield row
-
-
-def _of_parquet(settings: Mapping) -> Iterator[Mapping]:
-    import pyarrow.parquet as pq
-
-    named = [settings[key] for key in ("text", "tokens", "data_type", "copies") if settings.get(key)]
-    with pq.ParquetFile(settings["path"]) as file:
-        for batch in file.iter_batches(AT_ONCE, columns=named):
-            yield from batch.to_pylist()
-
-
-def _streamed(settings: Mapping) -> Iterator[Mapping]:
-    import datasets
-
-    repository, revision = split_name(settings["repository"])
-    try:
-        yield from datasets.load_dataset(
-            repository, settings.get("config"), split=settings["split"], streaming=True, revision=pinned(revision)
-        )
-    except Exception as error:  # libraries raise many kinds
-        raise ValueError(f"{settings['repository']}: cannot be read ({' '.join(str(error).split())[:300]})") from error
-
-
-def _value(row: Mapping, column: str, where: str):
-    """The value of a column, or of what is nested in it behind a dot."""
-    value = row
-    for name in [column] if column in row else column.split("."):
-        if not isinstance(value, Mapping) or name not in value:
-            raise ValueError(f"{where}: has no {column}; allowed: {', '.join(map(str, row))}, dots for nested ones")
-        value = value[name]
-    return value
-
-
 def _tokens(row: Mapping, settings: Mapping, tokenizer: "Tokenizer", where: str) -> list[int]:
     """The token ids of a document; none if it has no text."""
     if settings.get("tokens"):
-        return list(_value(row, settings["tokens"], where) or [])
-    text = _value(row, settings["text"], where)
+        return list(value(row, settings["tokens"], where) or [])
+    text = value(row, settings["text"], where)
     if not isinstance(text, str | None):
         raise ValueError(f"{where}: its {settings['text']} is {text!r:.40}; allowed: text")
     return tokenizer.encode(text or "", add_special_tokens=False).ids
@@ -163,7 +109,7 @@ def _tokens(row: Mapping, settings: Mapping, tokenizer: "Tokenizer", where: str)
 
 def _copies(row: Mapping, settings: Mapping, where: str) -> int:
     """How often a document was trained on; -1 if that is not known."""
-    copies = _value(row, settings["copies"], where) if settings.get("copies") else None
+    copies = value(row, settings["copies"], where) if settings.get("copies") else None
     if copies is None:
         return -1
     if not isinstance(copies, int) or isinstance(copies, bool) or copies < 0:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from memorization.models.language_model_size import gated_width
 from memorization.models.mamba_mixer import use_scan
 
-ARCHITECTURES = ("neox", "mamba")
+ARCHITECTURES = ("neox", "mamba", "llama")
 
 
 class LanguageModel:
@@ -74,9 +75,9 @@ def build(shape: Mapping, vocabulary: int, seed: int = 0) -> nn.Module:
 
     Parameters
     ----------
-    shape : ``architecture`` (``neox``: GPT-NeoX, Black et al. 2022; ``mamba``: Gu & Dao 2023), ``n_layers``,
-        ``d_model``, ``n_heads`` and ``rotary_share`` (of neox), ``state_size`` (of mamba), ``max_length``,
-        ``init_std``, ``scan``
+    shape : ``architecture`` (``neox``: GPT-NeoX, Black et al. 2022; ``mamba``: Gu & Dao 2023; ``llama``: Touvron et al.
+        2023), ``n_layers``, ``d_model``, ``max_length``, ``init_std``; ``n_heads`` (of neox and llama),
+        ``rotary_share`` (of neox), ``state_size`` and ``scan`` (of mamba)
     vocabulary : how many tokens there are
     seed : of its weights
 
@@ -85,19 +86,21 @@ def build(shape: Mapping, vocabulary: int, seed: int = 0) -> nn.Module:
     ValueError
         If the architecture is another.
     """
-    from transformers import GPTNeoXForCausalLM, MambaForCausalLM
+    from transformers import GPTNeoXForCausalLM, LlamaForCausalLM, MambaForCausalLM
 
-    kinds, settings = {"neox": GPTNeoXForCausalLM, "mamba": MambaForCausalLM}, config(shape, vocabulary)
+    kinds = {"neox": GPTNeoXForCausalLM, "mamba": MambaForCausalLM, "llama": LlamaForCausalLM}
+    settings = config(shape, vocabulary)
     with torch.random.fork_rng(devices=[]):  # transformers draws from the global stream
         torch.manual_seed(seed)
         model = kinds[shape["architecture"]](settings)
-    use_scan(model, shape["scan"])
+    if shape["architecture"] == "mamba":
+        use_scan(model, shape["scan"])
     return model
 
 
 def config(shape: Mapping, vocabulary: int):
-    """The configuration of ``build``'s model. What transformers would set differently for the two is set alike."""
-    from transformers import GPTNeoXConfig, MambaConfig
+    """The configuration of ``build``'s model. What transformers would set differently for them is set alike."""
+    from transformers import GPTNeoXConfig, LlamaConfig, MambaConfig
 
     alike = {
         "vocab_size": vocabulary,
@@ -115,6 +118,9 @@ def config(shape: Mapping, vocabulary: int):
         sizes = {"num_attention_heads": shape["n_heads"], "intermediate_size": 4 * shape["d_model"]}
         rope = {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": shape["rotary_share"]}
         return GPTNeoXConfig(**alike, **sizes, rope_parameters=rope)
+    if shape["architecture"] == "llama":
+        sizes = {"num_attention_heads": shape["n_heads"], "intermediate_size": gated_width(shape["d_model"])}
+        return LlamaConfig(**alike, **sizes)
     if shape["architecture"] == "mamba":
         return MambaConfig(**alike, state_size=shape["state_size"], use_mambapy=False, use_associative_scan=False)
     raise ValueError(f"architecture: {shape['architecture']!r} is not one of {', '.join(ARCHITECTURES)}")

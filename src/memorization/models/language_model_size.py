@@ -17,6 +17,8 @@ def non_embedding(shape: Mapping) -> int:
     width, layers = shape["d_model"], shape["n_layers"]
     if shape["architecture"] == "neox":  # qkv, output, two feed-forward maps, their biases, two LayerNorms
         return layers * (12 * width**2 + 13 * width) + 2 * width
+    if shape["architecture"] == "llama":  # qkv, output, three feed-forward maps, two RMSNorms
+        return layers * (4 * width**2 + 3 * width * gated_width(width) + 2 * width) + width
     inner, state, rank = EXPAND * width, shape["state_size"], time_step_rank(width)
     projections = 2 * inner * width + inner * (rank + 2 * state) + (rank + 1) * inner + inner * width
     return layers * (projections + (KERNEL + 1) * inner + inner * state + inner + width) + width
@@ -36,9 +38,16 @@ def forward_flops(shape: Mapping, vocabulary: int, length: int) -> int:
     head = 2 * vocabulary * width
     if shape["architecture"] == "neox":
         return length * (layers * (24 * width**2 + 4 * length * width) + head)
+    if shape["architecture"] == "llama":
+        return length * (layers * (8 * width**2 + 6 * width * gated_width(width) + 4 * length * width) + head)
     inner, state, rank = EXPAND * width, shape["state_size"], time_step_rank(width)
     maps = 2 * (3 * inner * width + inner * (rank + 2 * state) + rank * inner + KERNEL * inner)
     return length * (layers * (maps + 6 * inner * state) + head)
+
+
+def gated_width(width: int) -> int:
+    """Of Llama's feed-forward layers, whose three maps have about as many parameters as two of four times the width."""
+    return -(-8 * width // 3)
 
 
 def time_step_rank(width: int) -> int:

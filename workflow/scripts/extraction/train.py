@@ -1,9 +1,10 @@
 """Rule extraction_train: train a language model on a seed's rows, following the planted windows."""
 
-from memorization.extraction.training import TextLearner, train, write_model
+from memorization.extraction.training import initial_weights, train
 from memorization.extraction.windows import followed, tokenizer_text
 from memorization.files import read_arrays, read_table
 from memorization.job import job
+from memorization.text_learner import TextLearner, write_model
 from memorization.training.checkpoints import Unfinished, write_tensors
 from memorization.training.devices import set_up
 
@@ -12,7 +13,8 @@ with job(snakemake) as this:
     condition, evaluation = this.settings("condition"), this.settings("evaluation")
     windows, packing = read_arrays(this.input.tokens), read_arrays(this.input.packing)
     rows = followed(read_table(this.input.windows), evaluation["n_controls"])
-    learner = TextLearner(condition, packing["rows"], int(windows["vocabulary"]), this.seed, this.device)
+    vocabulary, weights = int(windows["vocabulary"]), initial_weights(this.seed)
+    learner = TextLearner(condition, packing["rows"], vocabulary, weights, this.device)
     unfinished = Unfinished(this.unfinished(this.output.model), this.progress["checkpoint_seconds"])
     options = {"unfinished": unfinished, "report_seconds": this.progress["report_seconds"]}
     options |= {"n_records": evaluation["n_records"]} | this.settings("scored")

@@ -1,4 +1,4 @@
-"""Models and texts that are named in the configuration, looked at before any job starts.
+"""Models and tokenizers from elsewhere that are named in the configuration, looked at before any job starts.
 
 Imported when the Snakefile is read: nothing here may import torch or transformers.
 """
@@ -10,15 +10,13 @@ from hashlib import file_digest
 from pathlib import Path
 
 from memorization.configuration import ConfigurationError
-from memorization.extraction.pile import PILE
-from memorization.extraction.token_ids import same_ids
 from memorization.hub import split_name
 from memorization.models.language_model_size import NAMES
+from memorization.models.token_ids import same_ids
 
 CONFIG, TOKENIZER, WEIGHTS, INDEX = "config.json", "tokenizer.json", "model.safetensors", "model.safetensors.index.json"
 OF_HUB = "name@commit of the hub, the commit 40 hexadecimal digits"
 OF_MODELS = f"a folder with {CONFIG}, {TOKENIZER} and {WEIGHTS} (or {INDEX}), or {OF_HUB}"
-COLUMNS = ("text", "tokens", "data_type", "copies")
 
 
 def check_model(name: str, where: str) -> None:
@@ -35,7 +33,7 @@ def check_model(name: str, where: str) -> None:
     """
     folder = Path(name)
     if not folder.is_dir():
-        _check_hub(name, where, OF_MODELS)
+        check_hub(name, where, OF_MODELS)
         return
     for file in (CONFIG, TOKENIZER):
         _json(folder / file, where, OF_MODELS)
@@ -80,7 +78,29 @@ def check_tokenizer_file(name: str, where: str) -> None:
     if Path(name).is_dir():
         _json(Path(name) / TOKENIZER, where, allowed)
     else:
-        _check_hub(name, where, allowed)
+        check_hub(name, where, allowed)
+
+
+def check_hub(name: str, where: str, allowed: str) -> None:
+    """Refuse what is no name of the hub with a commit.
+
+    Parameters
+    ----------
+    name : what is looked at
+    where : the key of the configuration, for the message
+    allowed : what it may be, for the message
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    try:
+        repository, _ = split_name(name)
+    except ValueError as error:
+        missing = "" if "@" in name else "there is no such folder, and no commit behind a name; "
+        raise ConfigurationError(f"{where}: {name!r}: {missing}allowed: {allowed}") from error
+    if not repository or repository.startswith((".", "/", "~")) or repository.count("/") > 1:
+        raise ConfigurationError(f"{where}: {name!r} is no name of the hub; allowed: {allowed}")
 
 
 def architecture_of(model: str) -> str | None:
@@ -93,30 +113,6 @@ def max_length_of(model: str) -> int | None:
     """The most tokens that a folder's model takes; None where it takes any number, as Mamba, or is of the hub."""
     config = _config_of(model)
     return None if config.get("model_type") == "mamba" else config.get("max_position_embeddings")
-
-
-def check_texts(settings: Mapping, where: str) -> None:
-    """Refuse texts that are not there or have not the columns named; see ``texts.windows_of`` for the settings.
-
-    Raises
-    ------
-    ConfigurationError
-    """
-    for pair in (("path", "repository"), ("text", "tokens")):
-        if sum(settings.get(key) is not None for key in pair) != 1:
-            raise ConfigurationError(f"{where}: allowed: either {pair[0]} or {pair[1]}, the other null")
-    if settings.get("data_types") and not settings.get("data_type"):
-        raise ConfigurationError(f"{where}.data_types: needs data_type, the column that tells them")
-    if (settings.get("data_type") or "").endswith("pile_set_name"):
-        for name in settings.get("data_types") or ():
-            if name not in PILE:
-                raise ConfigurationError(f"{where}.data_types: {name!r} is not of the Pile; known: {', '.join(PILE)}")
-    if settings.get("path") is not None:
-        _check_file(settings, where)
-        return
-    _check_hub(settings["repository"], f"{where}.repository", OF_HUB)
-    if not settings.get("split"):
-        raise ConfigurationError(f"{where}.split: missing; a data set of the hub is read from one of its splits")
 
 
 def same_tokenizer(first: str | Path, second: str | Path, where: str) -> bool:
@@ -136,7 +132,7 @@ def same_tokenizer(first: str | Path, second: str | Path, where: str) -> bool:
         try:
             tokenizers.append(Tokenizer.from_file(str(path)))
         except Exception as error:  # the library raises bare exceptions
-            raise ConfigurationError(f"{where}: {path} cannot be read as a tokenizer ({_line(error)})") from error
+            raise ConfigurationError(f"{where}: {path} cannot be read as a tokenizer ({one_line(error)})") from error
     return same_ids(*tokenizers)
 
 
@@ -157,61 +153,9 @@ def contents(name: str | Path) -> dict[str, str]:
     return {str(each): _digest(each, stat.st_mtime_ns, stat.st_size) for each, stat in there}
 
 
-def _check_hub(name: str, where: str, allowed: str) -> None:
-    try:
-        repository, _ = split_name(name)
-    except ValueError as error:
-        missing = "" if "@" in name else "there is no such folder, and no commit behind a name; "
-        raise ConfigurationError(f"{where}: {name!r}: {missing}allowed: {allowed}") from error
-    if not repository or repository.startswith((".", "/", "~")) or repository.count("/") > 1:
-        raise ConfigurationError(f"{where}: {name!r} is no name of the hub; allowed: {allowed}")
-
-
-def _check_file(settings: Mapping, where: str) -> None:
-    path = Path(settings["path"])
-    if path.suffix not in (".jsonl", ".parquet"):
-        raise ConfigurationError(f"{where}.path: {path} is neither JSON Lines nor Parquet; allowed: .jsonl, .parquet")
-    if not path.is_file():
-        raise ConfigurationError(f"{where}.path: {path}: there is no such file; allowed: a .jsonl or .parquet file")
-    columns = _parquet_columns(path, where) if path.suffix == ".parquet" else _first_line(path, where)
-    for key in COLUMNS:
-        if settings.get(key) is not None and settings[key] not in columns:
-            raise ConfigurationError(f"{where}.{key}: {path} has no {settings[key]!r}; allowed: {', '.join(columns)}")
-
-
-def _parquet_columns(path: Path, where: str) -> list[str]:
-    """Names of the columns, and behind dots of what is nested in them."""
-    import pyarrow.parquet as pq
-    import pyarrow.types as types
-
-    def below(field, before: str) -> list[str]:
-        inner = list(field.type) if types.is_struct(field.type) else []
-        return [before + field.name, *(name for each in inner for name in below(each, f"{before}{field.name}."))]
-
-    try:
-        schema = pq.read_schema(path)
-    except Exception as error:  # the library raises several kinds
-        raise ConfigurationError(f"{where}.path: {path} cannot be read as Parquet ({_line(error)})") from error
-    return [name for field in schema for name in below(field, "")]
-
-
-def _first_line(path: Path, where: str) -> list[str]:
-    """As ``_parquet_columns``, of the first line of a JSON Lines file."""
-
-    def below(row: Mapping, before: str) -> list[str]:
-        names = []
-        for name, value in row.items():
-            names += [before + name, *(below(value, f"{before}{name}.") if isinstance(value, Mapping) else [])]
-        return names
-
-    try:
-        with path.open(encoding="utf-8") as file:
-            row = json.loads(file.readline())
-    except ValueError as error:
-        raise ConfigurationError(f"{where}.path: the first line of {path} is no JSON ({_line(error)})") from error
-    if not isinstance(row, Mapping):
-        raise ConfigurationError(f"{where}.path: the first line of {path} is no JSON object; allowed: one a line")
-    return below(row, "")
+def one_line(error: Exception) -> str:
+    """What a library says, for the one line of a message."""
+    return " ".join(str(error).split())[:200]
 
 
 def _config_of(model: str) -> Mapping:
@@ -229,14 +173,10 @@ def _json(path: Path, where: str, allowed: str, missing: str | None = None) -> M
     try:
         value = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise ConfigurationError(f"{where}: {path} is no JSON ({_line(error)})") from error
+        raise ConfigurationError(f"{where}: {path} is no JSON ({one_line(error)})") from error
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{where}: {path} is no JSON object")
     return value
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 @cache

@@ -1,0 +1,1 @@
+"""How much one trained embedding before a frozen language model holds, and where it is best put."""

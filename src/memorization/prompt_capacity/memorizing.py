@@ -1,0 +1,237 @@
+"""Training prompts to bring forth texts, all trials of a cell in one pass, each as if alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from memorization.prompt_capacity.frozen import FrozenModel
+from memorization.prompt_capacity.prompting import (
+    Inputs,
+    PromptEmbeddings,
+    assemble,
+    first_prompts,
+    joined,
+    subspaces,
+    without_prompts,
+)
+from memorization.prompt_capacity.texts import FAMILY, Trials
+from memorization.provenance import generator
+from memorization.training.checkpoints import Unfinished, restore, training_state
+from memorization.training.fit import Recorder, fit, log_spaced_steps
+
+ASK_EVERY = 50  # steps between two questions whether any trial is left
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The trials of several layouts, which are trained together.
+
+    Attributes
+    ----------
+    trials : the texts and IDs, the same in all layouts
+    layouts : where P stands
+    length : k, vectors of a prompt
+    """
+
+    trials: Trials
+    layouts: tuple[str | int, ...]
+    length: int
+
+    @property
+    def parts(self) -> list[tuple[str | int, Trials]]:
+        """Each layout with its trials: in ``solo`` each text of a group is a trial of its own."""
+        return [(layout, alone(self.trials) if layout == "solo" else self.trials) for layout in self.layouts]
+
+    @property
+    def layout_of(self) -> list[str | int]:
+        """The layout of each prompt."""
+        return [layout for layout, trials in self.parts for _ in trials.texts]
+
+    @property
+    def trial_of(self) -> list[int]:
+        """The trial of each prompt, by its place among the groups."""
+        group = self.trials.texts.shape[1]
+        of = {True: np.arange(len(self.trials.texts)).repeat(group), False: np.arange(len(self.trials.texts))}
+        return [int(trial) for layout in self.layouts for trial in of[layout == "solo"]]
+
+    def inputs(self, prompts: Tensor) -> Inputs:
+        """All rows, with prompts (n_prompts, k, d_model)."""
+        counts = [len(trials.texts) for _, trials in self.parts]
+        each = zip(self.parts, prompts.split(counts), strict=True)
+        return joined([assemble(part, *_tensors(trials), layout) for (layout, trials), part in each])
+
+    def without(self, begin: int) -> Inputs:
+        """The same rows without P, ``begin`` in its place in ``solo``."""
+        return joined([without_prompts(*_tensors(trials), layout, begin) for layout, trials in self.parts])
+
+
+def alone(trials: Trials) -> Trials:
+    """Each text of a group as a trial of its own."""
+    groups, size = trials.texts.shape[:2]
+    flat = (each.reshape(groups * size, 1, -1) for each in (trials.texts, trials.ids))
+    return Trials(*flat, trials.kinds.repeat(size))
+
+
+def _tensors(trials: Trials) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(trials.ids), torch.from_numpy(trials.texts)
+
+
+class PromptLearner:
+    """Prompts and their optimizer, on a frozen model: a ``fit.Learner``.
+
+    A step evaluates a trial's prompt as it stands and then moves it. The best iterate is the one of the lowest loss,
+    kept before its step. A trial that has converged leaves the batch and is not moved any more. Rows do not see each
+    other, the loss is the mean over a trial's tokens and summed over trials, and nothing is clipped: each trains as if alone.
+
+    Parameters
+    ----------
+    model : frozen
+    cell : what is trained
+    settings : ``init``, ``beta2`` and ``weight_decay`` of AdamW, ``score_first_token``, ``stop_perplexity``,
+        ``evaluate_every`` (steps between checks of convergence), ``rank``
+    rates : the learning rate of each layout, by its name as in ``cell.layouts``
+    seed : of the run
+    """
+
+    def __init__(self, model: FrozenModel, cell: Cell, settings: Mapping, rates: Mapping, seed: int):
+        self.model, self.cell, self.settings = model, cell, settings
+        layouts, trials = cell.layout_of, cell.trial_of
+        copies = [(layouts[n] == "solo", trials[n], layouts[: n].count(layouts[n])) for n in range(len(layouts))]
+
+        def rng(prompt: int) -> np.random.Generator:
+            """Layouts begin alike: the stream is of the trial, and in ``solo`` of the text."""
+            is_solo, trial, place = copies[prompt]
+            return generator(FAMILY, seed, place if is_solo else trial, "text" if is_solo else "prompt")
+
+        rank = settings.get("rank")
+        first = first_prompts(settings["init"], model.embedding, cell.length, rng)
+        basis = subspaces(rank, model.d_model, rng) if rank else None
+        self.embeddings = PromptEmbeddings(len(layouts), cell.length, model.d_model, first, rank, basis).to(model.device)
+        groups = [
+            {"params": [each for each, of in zip(self.embeddings.trained, layouts, strict=True) if of == layout], "lr": rates[layout]}
+            for layout in cell.layouts
+        ]
+        betas, decay = (0.9, settings["beta2"]), settings["weight_decay"]
+        self.optimizer = torch.optim.AdamW(groups, betas=betas, weight_decay=decay, fused=True)
+        with torch.no_grad():
+            self.first = self.embeddings().clone()
+        self.inputs = cell.inputs(self.first.cpu()).to(model.device)
+        if not settings["score_first_token"]:
+            begins = self.inputs.scored & (self.inputs.scored.cumsum(dim=1) == 1)
+            self.inputs = Inputs(**vars(self.inputs) | {"scored": self.inputs.scored & ~begins})
+        self.n_prompts = len(layouts)
+        self.best = self.first.clone()
+        self.loss = torch.full((self.n_prompts,), float(np.finfo(np.float32).max), device=model.device)
+        self.best_loss, self.right = self.loss.clone(), torch.zeros_like(self.loss)
+        self.best_step, self.left = torch.zeros_like(self.loss), torch.full_like(self.loss, -1)
+        self.now = self.first.clone()
+
+    @property
+    def active(self) -> list[int]:
+        """The prompts that are still trained."""
+        return (self.left < 0).nonzero()[:, 0].tolist()
+
+    def step(self, n: int) -> Tensor:
+        """Evaluate the prompts after n - 1 steps, move those that are active; the summed loss, nats a token."""
+        active = self.active
+        if not active:
+            return self.loss.sum()
+        prompts = self.embeddings(active)
+        losses, right = self._evaluated(prompts, active)
+        wanted = torch.tensor(active, device=self.model.device)
+        with torch.no_grad():
+            self.loss[wanted], self.right[wanted], self.now[wanted] = losses.detach(), right, prompts.detach()
+            better = wanted[losses < self.best_loss[wanted]]
+            self.best[better], self.best_loss[better], self.best_step[better] = self.now[better], self.loss[better], n - 1.0
+        leaves = self._leaves(n, wanted)
+        stays = [place for place, prompt in enumerate(active) if prompt not in leaves]
+        if stays:
+            self.optimizer.zero_grad(set_to_none=True)
+            losses[stays].sum().backward()
+            self.optimizer.step()
+        return self.loss.sum()
+
+    def _evaluated(self, prompts: Tensor, active: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Of each active prompt the mean loss of its tokens, nats, and the share of them that is right."""
+        place = torch.full((self.n_prompts,), -1, device=self.model.device)
+        place[list(active)] = torch.arange(len(active), device=self.model.device)
+        owner = place[self.inputs.owner]
+        rows = owner >= 0
+        inputs = self.inputs.of(rows, prompts, owner[rows])
+        logits, tokens = self.model.logits(inputs)
+        of = inputs.owner.repeat_interleave(inputs.scored.sum(dim=1))
+        count = torch.bincount(of, minlength=len(active))
+        nll = F.cross_entropy(logits, tokens, reduction="none")
+        right = (logits.argmax(dim=-1) == tokens).float()
+        zeros = torch.zeros(len(active), device=self.model.device)
+        return zeros.index_add(0, of, nll) / count, zeros.index_add(0, of, right) / count
+
+    def _leaves(self, n: int, wanted: Tensor) -> set[int]:
+        """Which active prompts have converged: below ``stop_perplexity``, and every token right."""
+        if n % self.settings["evaluate_every"]:
+            return set()
+        done = (self.loss[wanted] < np.log(self.settings["stop_perplexity"])) & (self.right[wanted] == 1)
+        self.left[wanted[done]] = n - 1.0
+        return {*wanted[done].tolist()}
+
+    def state(self) -> dict[str, Tensor]:
+        names = ("best", "loss", "best_loss", "right", "best_step", "left", "now")
+        return training_state(self.embeddings, self.optimizer) | {name: getattr(self, name) for name in names}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        restore(self.embeddings, self.optimizer, state)
+        for name in ("best", "loss", "best_loss", "right", "best_step", "left", "now"):
+            setattr(self, name, state[name].to(self.model.device))
+
+
+def memorize(
+    learner: PromptLearner, steps: int, n_records: int, unfinished: Unfinished, report_seconds: float
+) -> dict[str, np.ndarray]:
+    """Train until all trials have converged, or the budget is spent.
+
+    Parameters
+    ----------
+    learner : what is trained
+    steps : iterates that are evaluated at most; the first is untrained
+    n_records : log-spaced iterates that are recorded
+    unfinished, report_seconds : as in ``training.fit.fit``
+
+    Returns
+    -------
+    ``losses`` (iterates, n_prompts) float32, nats a token, from the untrained one on; at the recorded iterates
+    ``step`` (n,), ``right`` (n, n_prompts), the share of tokens, and ``norm``, ``cosine`` (n, n_prompts, k) of each vector,
+    the cosine to its first value; ``left`` (n_prompts,), the iterate at which a trial had converged, -1 for never;
+    ``best_step`` (n_prompts,).
+    """
+    n, k = learner.n_prompts, learner.cell.length
+    recorded = {*log_spaced_steps(steps - 1, n_records)}
+    recorder = Recorder(
+        losses=((n,), np.float32),
+        step=((), np.int64),
+        right=((n,), np.float32),
+        norm=((n, k), np.float32),
+        cosine=((n, k), np.float32),
+    )
+
+    def record(step: int) -> None:
+        if not step:
+            return
+        recorder.append(losses=learner.loss.cpu())
+        if step - 1 in recorded:
+            recorder.append(
+                step=step - 1,
+                right=learner.right.cpu(),
+                norm=learner.now.norm(dim=2).cpu(),
+                cosine=F.cosine_similarity(learner.now, learner.first, dim=2).cpu(),
+            )
+
+    def stop(done: int) -> int:
+        return min(steps, (done // ASK_EVERY + 1) * ASK_EVERY) if learner.active else max(done, 1)
+
+    fit(learner, record, recorder, steps, unfinished, report_seconds, stop=stop)
+    ends = {"left": learner.left.long().cpu().numpy(), "best_step": learner.best_step.long().cpu().numpy()}
+    return recorder.arrays() | ends
