@@ -14,6 +14,7 @@ from memorization.extraction.conditions import Extraction
 from memorization.family import Family
 from memorization.grokking.conditions import Grokking
 from memorization.memory_layer.conditions import MemoryLayer
+from memorization.prompt_capacity.conditions import PromptCapacity
 from memorization.provenance import ROOT
 from memorization.zipf.conditions import Zipf
 
@@ -24,6 +25,7 @@ FAMILIES: tuple[type[Family], ...] = (
     Capacity,
     MemoryLayer,
     Extraction,
+    PromptCapacity,
     Atlas,
 )
 

@@ -81,6 +81,12 @@ def check_tokenizer_file(name: str, where: str) -> None:
         check_hub(name, where, allowed)
 
 
+def noted(*found: str | Path | None) -> dict[str, dict[str, str]]:
+    """``contents`` of several under that key, to be noted among a job's parameters; nothing where there are none."""
+    digests = {path: digest for name in found if name for path, digest in contents(name).items()}
+    return {"contents": digests} if digests else {}
+
+
 def check_hub(name: str, where: str, allowed: str) -> None:
     """Refuse what is no name of the hub with a commit.
 

@@ -13,7 +13,7 @@ from memorization.extraction.prompts import longest_prompt, tokens_needed
 from memorization.extraction.sizes import packed_rows
 from memorization.family import Family, Figure, Files, Table
 from memorization.hub import split_name
-from memorization.model_files import TOKENIZER, architecture_of, contents
+from memorization.model_files import TOKENIZER, architecture_of, contents, noted
 from memorization.models import language_model_size
 from memorization.models.shape import TRAINING
 from memorization.provenance import canonical
@@ -76,7 +76,7 @@ class Extraction(Family):
     def text_settings(self, dataset: str) -> dict:
         """What windows of texts are made of, with the digests of the files from elsewhere."""
         data = self.data_settings(dataset)
-        files = _contents(data["path"], f"{data['tokenizer']}/{TOKENIZER}")
+        files = noted(data["path"], f"{data['tokenizer']}/{TOKENIZER}")
         window = tokens_needed(data.pop("lengths"))
         return data | files | {"window": window}
 
@@ -95,7 +95,7 @@ class Extraction(Family):
     def settings(self, name: str) -> dict:
         """As ``Family.settings``, with the digests of a model from elsewhere."""
         found = super().settings(name)
-        return found | _contents(found["model"]) if name in self.pretrained else found
+        return found | noted(found["model"]) if name in self.pretrained else found
 
     def runs_of(self, name: str) -> list[dict]:
         """The wildcards of a model's runs."""
@@ -255,9 +255,3 @@ class Extraction(Family):
         """What all figures take: the models in the order of their legends, their architectures, and the pairs."""
         architectures = {name: self.condition(name)["architecture"] for name in self.attacked}
         return {"conditions": self.attacked, "architectures": architectures, "pairs": self.pairs}
-
-
-def _contents(*found: str | None) -> dict[str, dict[str, str]]:
-    """``contents``, the digests of files from elsewhere by their paths; nothing where there are none."""
-    digests = {path: digest for name in found if name for path, digest in contents(name).items()}
-    return {"contents": digests} if digests else {}

@@ -55,8 +55,8 @@ def corpus(settings: Mapping) -> Corpus:
     of_exercises = _stream(texts, pairs, wanted)
     if len(of_text) < needed - wanted:
         raise ValueError(
-            f"tokens: {needed}, but the documents of training have {len(of_text)} of {needed - wanted}; allowed: fewer, "
-            "or more data_types"
+            f"tokens: {needed}, but the documents of training have {len(of_text)} of {needed - wanted}; allowed: "
+            "fewer, or more data_types"
         )
     length = settings["row_length"]
     parts = [each[: len(each) // length * length].reshape(-1, length) for each in (of_text, of_exercises)]

@@ -1,6 +1,7 @@
 """A language model that is not trained: what stands before its tokens is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 
 import numpy as np
@@ -25,7 +26,7 @@ class FrozenModel:
     Attributes
     ----------
     embedding : of its tokens, (vocabulary, d_model) float32; ids that its tokenizer has not left out
-    begin : the token that begins a text, 0 where the model names none
+    begin, end : the tokens that begin and end a text, 0 where the model names none
     """
 
     def __init__(self, model: LanguageModel):
@@ -35,8 +36,7 @@ class FrozenModel:
         self._table = self.model.get_input_embeddings()
         self.dtype = self._table.weight.dtype
         self.embedding = self._table.weight[: self.vocabulary].float().cpu().numpy()
-        begin = self.model.config.bos_token_id
-        self.begin = begin if isinstance(begin, int) else 0
+        self.begin, self.end = (_token(getattr(self.model.config, name)) for name in ("bos_token_id", "eos_token_id"))
         self.has_attention = self.model.config.model_type != "mamba"
 
     @property
@@ -72,11 +72,11 @@ class FrozenModel:
 
     @torch.no_grad()
     def greedy(self, inputs: Inputs, count: int, end: int | None = None) -> list[list[int]]:
-        """The likeliest next tokens behind rows of no scored tokens, at most ``count``, without ``end`` and what follows.
+        """The likeliest next tokens in the place of those scored, at most ``count``, up to ``end``, which is left out.
 
         Parameters
         ----------
-        inputs : whose rows end where ``scored`` begins (``prompting.Inputs``); what is scored is not looked at
+        inputs : of which rows what stands before their first scored token is looked at
         count : tokens
         end : the token that ends an answer; None for none
 
@@ -121,7 +121,9 @@ class FrozenModel:
             rows = torch.arange(len(real), device=self.device)[:, None, None]
             mask = moved[:, 0][rows, source[:, :, None], source[:, None, :]].minimum(mask)
         mask = mask.masked_fill(~real[:, None, :], smallest)[:, None]
-        out = self.model(inputs_embeds=embeds, attention_mask=mask, position_ids=source, use_cache=True, logits_to_keep=1)
+        out = self.model(
+            inputs_embeds=embeds, attention_mask=mask, position_ids=source, use_cache=True, logits_to_keep=1
+        )
         known = real.long()
         for n in range(count):
             tokens = out.logits[:, -1, : self.vocabulary].argmax(dim=-1)
@@ -153,9 +155,7 @@ class FrozenModel:
             return self.model(inputs_embeds=embeds, use_cache=False, **options)
         positions = torch.arange(embeds.shape[1], device=self.device)[None].expand(len(embeds), -1)
         mask = inputs.attention(self.dtype)
-        return self.model(
-            inputs_embeds=embeds, position_ids=positions, use_cache=False, **{ATTENDS: mask} | options
-        )
+        return self.model(inputs_embeds=embeds, position_ids=positions, use_cache=False, **{ATTENDS: mask} | options)
 
     def _check(self, inputs: Inputs) -> None:
         if not self.has_attention and inputs.prompts is not None and bool(inputs.masked.any()):
@@ -184,6 +184,31 @@ def opened(condition: Mapping, states: Sequence[Mapping[str, Tensor]], vocabular
     model = build(condition, vocabulary)
     model.load_state_dict(states[0])
     return FrozenModel(LanguageModel(model.to(device), vocabulary, device))
+
+
+@contextmanager
+def unchanged(
+    condition: Mapping, states: Sequence[Mapping[str, Tensor]], vocabulary: int, device: str
+) -> Iterator[FrozenModel]:
+    """``opened``, and an error where its weights are others in the end.
+
+    Raises
+    ------
+    RuntimeError
+        If they are.
+    """
+    model = opened(condition, states, vocabulary, device)
+    before = model.digest()
+    yield model
+    if model.digest() != before:
+        raise RuntimeError("the weights of the frozen model have changed")
+
+
+def _token(found: int | list[int] | None) -> int:
+    """A token that a configuration names, the first of several."""
+    if isinstance(found, list):
+        found = found[0] if found else None
+    return found if isinstance(found, int) else 0
 
 
 def padding(rows: Sequence[np.ndarray]) -> Tensor:

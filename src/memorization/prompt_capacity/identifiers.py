@@ -59,8 +59,7 @@ def identifiers(
                 break
         else:
             raise ValueError(
-                f"id_length: {length} {'token' if length == 1 else 'tokens'} by {method} cannot tell {len(texts)} texts "
-                "apart; allowed: longer IDs, or tokens"
+                f"id_length: {length} by {method} cannot tell {len(texts)} texts apart; allowed: longer IDs, or tokens"
             )
     return np.array(found, np.int64)
 

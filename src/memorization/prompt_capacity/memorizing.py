@@ -85,7 +85,8 @@ class PromptLearner:
 
     A step evaluates a trial's prompt as it stands and then moves it. The best iterate is the one of the lowest loss,
     kept before its step. A trial that has converged leaves the batch and is not moved any more. Rows do not see each
-    other, the loss is the mean over a trial's tokens and summed over trials, and nothing is clipped: each trains as if alone.
+    other, the loss is the mean over a trial's tokens and summed over trials, and nothing is clipped: each trains as if
+    alone.
 
     Parameters
     ----------
@@ -97,10 +98,20 @@ class PromptLearner:
     seed : of the run
     """
 
+    kept: tuple[str, ...] = (
+        "best",
+        "loss",
+        "best_loss",
+        "right",
+        "best_step",
+        "left",
+        "now",
+    )  # tensors of a checkpoint
+
     def __init__(self, model: FrozenModel, cell: Cell, settings: Mapping, rates: Mapping, seed: int):
         self.model, self.cell, self.settings = model, cell, settings
         layouts, trials = cell.layout_of, cell.trial_of
-        copies = [(layouts[n] == "solo", trials[n], layouts[: n].count(layouts[n])) for n in range(len(layouts))]
+        copies = [(layouts[n] == "solo", trials[n], layouts[:n].count(layouts[n])) for n in range(len(layouts))]
 
         def rng(prompt: int) -> np.random.Generator:
             """Layouts begin alike: the stream is of the trial, and in ``solo`` of the text."""
@@ -110,9 +121,14 @@ class PromptLearner:
         rank = settings.get("rank")
         first = first_prompts(settings["init"], model.embedding, cell.length, rng)
         basis = subspaces(rank, model.d_model, rng) if rank else None
-        self.embeddings = PromptEmbeddings(len(layouts), cell.length, model.d_model, first, rank, basis).to(model.device)
+        self.embeddings = PromptEmbeddings(len(layouts), cell.length, model.d_model, first, rank, basis).to(
+            model.device
+        )
         groups = [
-            {"params": [each for each, of in zip(self.embeddings.trained, layouts, strict=True) if of == layout], "lr": rates[layout]}
+            {
+                "params": [each for each, of in zip(self.embeddings.trained, layouts, strict=True) if of == layout],
+                "lr": rates[layout],
+            }
             for layout in cell.layouts
         ]
         betas, decay = (0.9, settings["beta2"]), settings["weight_decay"]
@@ -145,9 +161,15 @@ class PromptLearner:
         wanted = torch.tensor(active, device=self.model.device)
         with torch.no_grad():
             self.loss[wanted], self.right[wanted], self.now[wanted] = losses.detach(), right, prompts.detach()
-            better = wanted[losses < self.best_loss[wanted]]
-            self.best[better], self.best_loss[better], self.best_step[better] = self.now[better], self.loss[better], n - 1.0
-        leaves = self._leaves(n, wanted)
+            better = self._better(wanted)
+            self.best[better], self.best_loss[better], self.best_step[better] = (
+                self.now[better],
+                self.loss[better],
+                n - 1.0,
+            )
+            leaving = wanted[self._ended(n, wanted)]
+            self.left[leaving] = n - 1.0
+        leaves = {*leaving.tolist()}
         stays = [place for place, prompt in enumerate(active) if prompt not in leaves]
         if stays:
             self.optimizer.zero_grad(set_to_none=True)
@@ -157,34 +179,42 @@ class PromptLearner:
 
     def _evaluated(self, prompts: Tensor, active: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Of each active prompt the mean loss of its tokens, nats, and the share of them that is right."""
-        place = torch.full((self.n_prompts,), -1, device=self.model.device)
-        place[list(active)] = torch.arange(len(active), device=self.model.device)
+        device = self.model.device
+        place = torch.full((self.n_prompts,), -1, device=device)
+        place[list(active)] = torch.arange(len(active), device=device)
         owner = place[self.inputs.owner]
         rows = owner >= 0
-        inputs = self.inputs.of(rows, prompts, owner[rows])
+        inputs = self._wanted(self.inputs.of(rows, prompts, owner[rows]), active)
         logits, tokens = self.model.logits(inputs)
+        nll, right = F.cross_entropy(logits, tokens, reduction="none"), logits.argmax(dim=-1) == tokens
+        self._note(inputs, nll.detach(), right, active)
         of = inputs.owner.repeat_interleave(inputs.scored.sum(dim=1))
-        count = torch.bincount(of, minlength=len(active))
-        nll = F.cross_entropy(logits, tokens, reduction="none")
-        right = (logits.argmax(dim=-1) == tokens).float()
-        zeros = torch.zeros(len(active), device=self.model.device)
-        return zeros.index_add(0, of, nll) / count, zeros.index_add(0, of, right) / count
+        count, zeros = torch.bincount(of, minlength=len(active)), torch.zeros(len(active), device=device)
+        return zeros.index_add(0, of, nll) / count, zeros.index_add(0, of, right.float()) / count
 
-    def _leaves(self, n: int, wanted: Tensor) -> set[int]:
+    def _wanted(self, inputs: Inputs, active: Sequence[int]) -> Inputs:
+        """Of the rows of active prompts what is trained now: all."""
+        return inputs
+
+    def _note(self, inputs: Inputs, nll: Tensor, right: Tensor, active: Sequence[int]) -> None:
+        """Whatever else is to be kept of tokens, which stand by rows."""
+
+    def _better(self, wanted: Tensor) -> Tensor:
+        """The active prompts whose present iterate is their best."""
+        return wanted[self.loss[wanted] < self.best_loss[wanted]]
+
+    def _ended(self, n: int, wanted: Tensor) -> Tensor:
         """Which active prompts have converged: below ``stop_perplexity``, and every token right."""
         if n % self.settings["evaluate_every"]:
-            return set()
-        done = (self.loss[wanted] < np.log(self.settings["stop_perplexity"])) & (self.right[wanted] == 1)
-        self.left[wanted[done]] = n - 1.0
-        return {*wanted[done].tolist()}
+            return torch.zeros_like(wanted, dtype=torch.bool)
+        return (self.loss[wanted] < np.log(self.settings["stop_perplexity"])) & (self.right[wanted] == 1)
 
     def state(self) -> dict[str, Tensor]:
-        names = ("best", "loss", "best_loss", "right", "best_step", "left", "now")
-        return training_state(self.embeddings, self.optimizer) | {name: getattr(self, name) for name in names}
+        return training_state(self.embeddings, self.optimizer) | {name: getattr(self, name) for name in self.kept}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         restore(self.embeddings, self.optimizer, state)
-        for name in ("best", "loss", "best_loss", "right", "best_step", "left", "now"):
+        for name in self.kept:
             setattr(self, name, state[name].to(self.model.device))
 
 
@@ -203,8 +233,8 @@ def memorize(
     Returns
     -------
     ``losses`` (iterates, n_prompts) float32, nats a token, from the untrained one on; at the recorded iterates
-    ``step`` (n,), ``right`` (n, n_prompts), the share of tokens, and ``norm``, ``cosine`` (n, n_prompts, k) of each vector,
-    the cosine to its first value; ``left`` (n_prompts,), the iterate at which a trial had converged, -1 for never;
+    ``step`` (n,), ``right`` (n, n_prompts), the share of tokens, ``norm`` (n, n_prompts, k) of each vector and
+    ``cosine``, to its first value; ``left`` (n_prompts,), the iterate at which a trial had converged, -1 for never;
     ``best_step`` (n_prompts,).
     """
     n, k = learner.n_prompts, learner.cell.length

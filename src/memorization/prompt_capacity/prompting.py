@@ -114,9 +114,9 @@ class Inputs:
         of_prompt, before = (at >= first) & (at < end), at < first
         hidden = (of_prompt & self.masked[:, None])[:, :, None] & before[:, None, :]
         allowed = (at[:, None] >= at) & ~hidden
-        return torch.zeros(allowed.shape, dtype=dtype, device=at.device).masked_fill(
-            ~allowed, torch.finfo(dtype).min
-        )[:, None]
+        return torch.zeros(allowed.shape, dtype=dtype, device=at.device).masked_fill(~allowed, torch.finfo(dtype).min)[
+            :, None
+        ]
 
 
 def assemble(embeddings: Tensor, ids: Tensor, texts: Tensor, layout: str | int) -> Inputs:
@@ -198,8 +198,8 @@ def first_prompts(
 
     Parameters
     ----------
-    name : ``embedding_std``, normal with the standard deviation of the embedding's entries; ``sampled_tokens``, those of
-        random tokens; ``normal_0.1``, normal of .1, as TokMem; ``mean_embedding``, the mean of all tokens
+    name : ``embedding_std``, normal with the standard deviation of the embedding's entries; ``sampled_tokens``, those
+        of random tokens; ``normal_0.1``, normal of .1, as TokMem; ``mean_embedding``, the mean of all tokens
     embedding : (vocabulary, d_model) of the model
     length : k
     rng : the random stream of a trial

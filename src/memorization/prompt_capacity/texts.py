@@ -79,16 +79,18 @@ class Pool:
         texts = np.concatenate([found, drawn])
         of_ids = [
             identifiers(
-                settings["id_method"], each, settings["id_length"], self.tokenizer, generator(FAMILY, seed, trial, f"IDs of {purpose}")
+                settings["id_method"],
+                each,
+                settings["id_length"],
+                self.tokenizer,
+                generator(FAMILY, seed, trial, f"IDs of {purpose}"),
             )
             for trial, each in enumerate(texts)
         ]
         kinds = np.repeat(["text", "random"], [settings["trials"], settings["random_trials"]])
         return Trials(texts, np.array(of_ids).reshape(len(texts), group, settings["id_length"]), kinds)
 
-    def _documents(
-        self, trials: int, group: int, length: int, rng: np.random.Generator, place: Mapping
-    ) -> np.ndarray:
+    def _documents(self, trials: int, group: int, length: int, rng: np.random.Generator, place: Mapping) -> np.ndarray:
         if place["start_index"] is None:
             long = [each for each in self.documents if len(each) >= length]
             if len(long) < trials * group:

@@ -1,0 +1,80 @@
+"""How long a text a prompt holds, and how layouts differ on the same texts."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from memorization.permutation import sign_flip_test
+from memorization.provenance import generator
+from memorization.statistics import bootstrap_interval
+
+ACCURATE = 0.99  # share of tokens
+OF_PROMPTS = ["condition", "d_model", "seed", "layout", "kind", "prompt_length"]
+METRICS = {"log_perplexity": "nats per token", "nll_bits": "bits", "exact": "share", "net_gain_bits": "bits"}
+
+
+def capacity_table(memorization: pd.DataFrame, horizon: pd.DataFrame | None) -> pd.DataFrame:
+    """A row a run, layout, kind of text and length of prompt: what a prompt holds, mean over trials.
+
+    Parameters
+    ----------
+    memorization : all rows
+    horizon : all rows of texts that grow, if there are any
+
+    Returns
+    -------
+    ``OF_PROMPTS``; ``n_trials``; ``longest_accurate`` and ``longest_exact``, tokens of the longest text of which 99% of
+    the tokens are right, or all by greedy decoding, 0 where there is none; ``gain_bits``, the net gain on the text on
+    which it is largest, and ``bits_per_dimension``; ``horizon``, of texts that grow, NaN where there are none.
+    """
+    trials = [*OF_PROMPTS, "trial", "length"]
+    means = (
+        memorization.groupby(trials, sort=True)[["accuracy", "exact", "net_gain_bits", "bits_per_dimension"]]
+        .mean()
+        .reset_index()
+    )
+    means["longest_accurate"] = means["length"].where(means["accuracy"] >= ACCURATE, 0)
+    means["longest_exact"] = means["length"].where(means["exact"] == 1, 0)
+    columns = ["longest_accurate", "longest_exact", "net_gain_bits", "bits_per_dimension"]
+    best = means.groupby([*OF_PROMPTS, "trial"])[columns].max().reset_index()
+    table = best.groupby(OF_PROMPTS)[columns].mean().reset_index()
+    table["n_trials"] = best.groupby(OF_PROMPTS).size().to_numpy()
+    table = table.rename(columns={"net_gain_bits": "gain_bits"})
+    if horizon is None:
+        return table.assign(horizon=np.nan)
+    grown = horizon.groupby(OF_PROMPTS)["horizon"].mean().reset_index()
+    return table.merge(grown, on=OF_PROMPTS, how="left")
+
+
+def layouts_table(memorization: pd.DataFrame) -> pd.DataFrame:
+    """A row a cell, kind of text, metric and pair of layouts: how they differ on the same trials.
+
+    Trials of all seeds are pairs: text, ID, first prompt and base model are the same in both. ``solo``, which has a P a
+    text, is compared by the mean over the texts of its group.
+
+    Returns
+    -------
+    ``condition``, ``prompt_length``, ``length``, ``kind``, ``layout``, ``other``, ``metric``, ``unit``; ``n`` pairs;
+    ``mean`` of layout - other, with a 95% bootstrap interval over trials within seeds, ``low``, ``high``; ``p`` of a
+    paired sign-flip test and the ``smallest_p`` that it can reach.
+    """
+    named = memorization.assign(log_perplexity=np.log(memorization["perplexity"]))
+    cell = ["condition", "prompt_length", "length", "kind"]
+    means = named.groupby([*cell, "layout", "seed", "trial"])[list(METRICS)].mean()
+    order = list(dict.fromkeys(memorization["layout"]))
+    rows = []
+    for key, part in means.groupby(cell, sort=True):
+        of_layouts = {name: each.droplevel([*cell, "layout"]) for name, each in part.groupby("layout")}
+        for other, layout in combinations([name for name in order if name in of_layouts], 2):
+            difference = of_layouts[layout] - of_layouts[other]
+            for metric, unit in METRICS.items():
+                values = difference[metric]
+                seeds = [each.to_numpy() for _, each in values.groupby("seed")]
+                names = "prompt_capacity", *map(str, key), layout, other, metric
+                mean, low, high = bootstrap_interval(seeds, generator(*names, "bootstrap"))
+                test = sign_flip_test(values.to_numpy(), generator(*names, "sign flips"))
+                found = {"layout": layout, "other": other, "metric": metric, "unit": unit, "n": len(values)}
+                found |= {"mean": mean, "low": low, "high": high, "p": test["p"], "smallest_p": test["smallest_p"]}
+                rows.append(dict(zip(cell, key, strict=True)) | found)
+    return pd.DataFrame(rows)

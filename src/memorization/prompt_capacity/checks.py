@@ -1,0 +1,154 @@
+"""What no schema can say of the family's section: values that cannot go together, names that are none.
+
+Imported when the Snakefile is read: nothing here may import torch.
+"""
+
+from pathlib import Path
+
+from memorization.configuration import ConfigurationError, named, names
+from memorization.family import Family
+from memorization.model_files import (
+    architecture_of,
+    check_model,
+    check_tokenizer,
+    check_tokenizer_file,
+    max_length_of,
+    same_tokenizer,
+)
+from memorization.prompt_capacity.layouts import MASKED, layout_name, place_of_text
+from memorization.text_columns import check_text_file, check_text_source
+
+
+def check_family(family: Family) -> None:
+    """All checks.
+
+    Raises
+    ------
+    ConfigurationError
+        One line that names the key.
+    """
+    section = family.section
+    twice = {*names(section["conditions"])} & {*names(section["pretrained"])}
+    if twice:
+        raise ConfigurationError(f"{family.name}.pretrained: {min(twice)} is a condition too; names must differ")
+    if not family.models:
+        raise ConfigurationError(f"{family.name}.conditions: there is no model; allowed: one here or in pretrained")
+    for entry in section["pretrained"]:
+        where = f"{family.name}.pretrained[{entry['name']}]"
+        check_model(entry["model"], f"{where}.model")
+        check_tokenizer(entry["model"], f"{where}.model")
+        named(section["datasets"], entry["dataset"], f"{where}.dataset")
+    for data in section["datasets"]:
+        _check_data(family, data["name"])
+    for task in section["tasks"]:
+        _check_task(family, task["name"])
+    for name in family.models:
+        _check_model(family, name)
+    _check_layouts(family)
+    bits = section["memorization"]["quantization"]
+    if section["generalization"]["epochs"] is None and not section["generalization"]["updates"]:
+        raise ConfigurationError(f"{family.name}.generalization.updates: none, and no epochs; allowed: one of the two")
+    if 32 not in bits:
+        raise ConfigurationError(f"{family.name}.memorization.quantization: {bits}; allowed: 32, all bits, among them")
+
+
+def _check_data(family: Family, name: str) -> None:
+    where, data = f"{family.name}.datasets[{name}]", family.data_settings(name)
+    if data["kind"] == "python":
+        task = data["task"]
+        if task is not None and named(family.section["tasks"], task, f"{where}.task")["kind"] != "rule":
+            raise ConfigurationError(f"{where}.task: {task} is of kind questions; allowed: of kind rule")
+        return
+    if data["tokenizer"] is None:
+        raise ConfigurationError(f"{where}.tokenizer: none, and no model of pretrained has the data set")
+    check_tokenizer_file(data["tokenizer"], f"{where}.tokenizer")
+    check_text_source(data, where)
+    if data["path"] is not None:
+        check_text_file(data["path"], {"text": data["text"]}, where)
+
+
+def _check_task(family: Family, name: str) -> None:
+    where, task = f"{family.name}.tasks[{name}]", family.task_settings(name)
+    if task["kind"] == "questions":
+        check_text_source(task, where)
+        if task["path"] is not None:
+            check_text_file(task["path"], {"question": "question", "answer": "answer"}, where)
+
+
+def _check_model(family: Family, name: str) -> None:
+    trained = name in family.names
+    where = f"{family.name}.{'conditions' if trained else 'pretrained'}[{name}]"
+    condition, section = family.condition(name), family.section
+    data = named(section["datasets"], condition["dataset"], f"{where}.dataset")
+    if condition["task"] is not None:
+        named(section["tasks"], condition["task"], f"{where}.task")
+    if trained:
+        if data["kind"] != "python":
+            raise ConfigurationError(f"{where}.dataset: {data['name']} is of kind texts; allowed: of kind python")
+        if condition["d_model"] % (2 * condition["n_heads"]):
+            raise ConfigurationError(
+                f"{where}.d_model: {condition['d_model']} is not divisible by twice n_heads, {2 * condition['n_heads']}"
+            )
+        if condition["max_length"] < data["row_length"]:
+            raise ConfigurationError(
+                f"{where}.max_length: {condition['max_length']}; allowed: at least the row_length of {data['name']}, "
+                f"{data['row_length']}"
+            )
+    elif data["kind"] == "python":
+        raise ConfigurationError(f"{where}.dataset: {data['name']} is of kind python; allowed: of kind texts")
+    else:
+        _check_tokenizers(family, name, where)
+    most = condition["max_length"] if trained else max_length_of(condition["model"])
+    longest = _longest(family, condition)
+    if most is not None and longest > most:
+        raise ConfigurationError(
+            f"{where}: takes at most {most} tokens, but P, ID and text have {longest}; allowed: shorter ones"
+        )
+
+
+def _check_tokenizers(family: Family, name: str, where: str) -> None:
+    model, data = family.condition(name)["model"], family.dataset(name)
+    if not (Path(model).is_dir() and Path(data["tokenizer"]).is_dir()):
+        return
+    if not same_tokenizer(data["tokenizer"], model, f"{where}.model"):
+        raise ConfigurationError(
+            f"{where}.model: its tokenizer gives other ids than {data['tokenizer']}, that of the data set "
+            f"{data['name']}; allowed: models of one tokenizer, or a data set of its own"
+        )
+
+
+def _longest(family: Family, condition: dict) -> int:
+    """The most tokens of a row of a model: P, ID and text."""
+    settings, grown = family.section["memorization"], family.section["progressive"]
+    found = max(condition["prompt_lengths"]) + settings["id_length"] + max(condition["lengths"])
+    tuned = settings["tuning"]
+    if family.is_tuned:
+        found = max(found, tuned["prompt_length"] + settings["id_length"] + tuned["length"])
+    if condition["progressive"]:
+        found = max(found, max(grown["prompt_lengths"]) + settings["id_length"] + grown["max_length"])
+    return found
+
+
+def _check_layouts(family: Family) -> None:
+    section, id_length = family.section, family.section["memorization"]["id_length"]
+    known, grown = section["memorization"]["layouts"], section["progressive"]["layouts"]
+    for key, layouts in (("memorization", known), ("progressive", grown)):
+        for layout in layouts:
+            try:
+                place_of_text(layout, id_length)
+            except ValueError as error:
+                why = str(error).removeprefix("layout: ")
+                raise ConfigurationError(f"{family.name}.{key}.layouts: {why}") from error
+    blind = [name for name in family.pretrained if architecture_of(family.condition(name)["model"]) == "mamba"]
+    for key in ("memorization", "progressive", "generalization"):
+        if blind and MASKED in section[key]["layouts"]:
+            raise ConfigurationError(
+                f"{family.name}.{key}.layouts: {MASKED}, but {blind[0]} is a Mamba, without attention to be masked; "
+                "allowed: other layouts"
+            )
+    for layout in grown:
+        if layout not in known:
+            raise ConfigurationError(
+                f"{family.name}.progressive.layouts: {layout_name(layout)} is none of memorization.layouts, whose "
+                f"learning rates it takes; allowed: {', '.join(map(layout_name, known))}"
+            )

@@ -1,0 +1,227 @@
+"""The family's part of the configuration: base models that are trained or from elsewhere, texts, tasks, what is made.
+
+Imported when the Snakefile is read: nothing here may import torch.
+"""
+
+import platform
+from collections.abc import Iterable
+
+from memorization.configuration import named, names
+from memorization.family import Family, Figure, Files, Table
+from memorization.model_files import TOKENIZER, noted
+from memorization.models import language_model_size
+from memorization.models.shape import TRAINING
+from memorization.prompt_capacity.checks import check_family
+from memorization.prompt_capacity.layouts import layout_name
+
+CELLS = ("memorization", "survival", "vectors")  # tables of a cell: a model, a seed, a k and a length
+BASE = ("n_layers", "d_model", "n_heads", "max_length", "init_std")
+OF_TRAINING = (*BASE, "learning_rate", "warmup", "weight_decay", "batch_size", "precision")
+DRAWN = ("trials", "random_trials", "batch_size", "id_length", "id_method")
+PROMPTS = ("init", "beta2", "weight_decay", "stop_perplexity", "evaluate_every", "score_first_token")
+
+
+class PromptCapacity(Family):
+    """The section ``prompt_capacity``."""
+
+    name = "prompt_capacity"
+    apart = (*Family.apart, "prompt_lengths", "lengths", "progressive", "task")
+
+    @property
+    def pretrained(self) -> list[str]:
+        """The names of the models from elsewhere."""
+        return names(self.section["pretrained"])
+
+    @property
+    def models(self) -> list[str]:
+        """The names of all models: of conditions, which are trained, and of those from elsewhere."""
+        return [*self.names, *self.pretrained]
+
+    def condition(self, name: str) -> dict:
+        """A model by its name, completed by the defaults."""
+        if name in self.pretrained:
+            return self.section["pretrained_defaults"] | named(self.section["pretrained"], name, self.name)
+        return super().condition(name)
+
+    def dataset(self, name: str) -> dict:
+        """The data set of a model, completed."""
+        return self.data_settings(self.condition(name)["dataset"])
+
+    def data_settings(self, dataset: str) -> dict:
+        """The settings of a data set, completed."""
+        data = named(self.section["datasets"], dataset, f"{self.name}.datasets")
+        if data["kind"] == "python":
+            return data
+        data = self.section["text_defaults"] | data
+        models = (each["model"] for each in self.section["pretrained"] if each["dataset"] == dataset)
+        return data | {"tokenizer": data["tokenizer"] or next(models, None)}
+
+    def task_settings(self, task: str) -> dict:
+        """The settings of a task, completed."""
+        found = named(self.section["tasks"], task, f"{self.name}.tasks")
+        return found if found["kind"] == "rule" else self.section["question_defaults"] | found
+
+    def corpus_settings(self, dataset: str) -> dict:
+        """What a data set of kind python is made of: the text is that of this Python."""
+        data = self.data_settings(dataset)
+        task = self.task_settings(data["task"]) if data["task"] else None
+        return data | {"task": task, "python": platform.python_version()}
+
+    def text_settings(self, dataset: str) -> dict:
+        """What is read of texts from elsewhere, with the digests of files."""
+        data = self.data_settings(dataset)
+        read = {key: data[key] for key in data if key not in ("start_index", "stride")}
+        return read | noted(data["path"], f"{data['tokenizer']}/{TOKENIZER}")
+
+    def questions(self, name: str) -> dict:
+        """What a model is asked: its task, with the digest of a file."""
+        task = self.task_settings(self.condition(name)["task"])
+        return task if task["kind"] == "rule" else task | noted(task["path"])
+
+    def datasets_of(self, kind: str) -> list[str]:
+        return [data["name"] for data in self.section["datasets"] if data["kind"] == kind]
+
+    def settings(self, name: str) -> dict:
+        """As ``Family.settings``, of the training of a base model; of a model from elsewhere, its files' digests."""
+        found = super().settings(name)
+        if name in self.pretrained:
+            return found | noted(found["model"])
+        return found | {"architecture": "llama"}
+
+    def place(self, name: str) -> dict:
+        """Where the texts of a group stand among those of a data set."""
+        data = self.dataset(name)
+        return {key: data.get(key) for key in ("start_index", "stride")}
+
+    def of_data(self, name: str) -> dict:
+        """The wildcard of a model's data set."""
+        return {"dataset": self.condition(name)["dataset"]}
+
+    def trained_run(self, condition: str, seed: int | str, **_: str) -> list[dict]:
+        """The wildcards of a run, if its model is trained here."""
+        return [{"condition": condition, "seed": seed}] if condition in self.names else []
+
+    def tuned_run(self, condition: str, seed: int | str, **_: str) -> list[dict]:
+        """The wildcards of a run whose learning rates are chosen among several; none where there is one."""
+        return [{"condition": condition, "seed": seed}] if self.is_tuned else []
+
+    @property
+    def is_tuned(self) -> bool:
+        return len(self.section["memorization"]["learning_rates"]) > 1
+
+    def memorized(self, name: str) -> dict:
+        """The settings of a model's cells that are not of the measures."""
+        keys = (*DRAWN, *PROMPTS, "layouts", "learning_rates", "steps", "n_records", "control_texts", "quantization")
+        found = {key: self.section["memorization"][key] for key in keys}
+        return found | {"longest": max(self.condition(name)["lengths"]), "place": self.place(name)}
+
+    def tuned(self, name: str) -> dict:
+        """The settings of the choice of learning rates."""
+        keys = (*DRAWN, *PROMPTS, "layouts", "learning_rates", "tuning")
+        return {key: self.section["memorization"][key] for key in keys} | {"place": self.place(name)}
+
+    def grown(self, name: str) -> dict:
+        """The settings of texts that grow."""
+        keys = (*DRAWN, *PROMPTS, "learning_rates")
+        found = {key: self.section["memorization"][key] for key in keys} | {"place": self.place(name)}
+        return found | self.section["progressive"]
+
+    def cells(self, name: str, seeds: Iterable[int] | None = None) -> list[dict]:
+        """The wildcards of a model's cells."""
+        condition = self.condition(name)
+        return [
+            {"condition": name, "seed": seed, "k": k, "length": length}
+            for seed in sorted(self.seeds(name) if seeds is None else seeds)
+            for k in condition["prompt_lengths"]
+            for length in condition["lengths"]
+        ]
+
+    @property
+    def progressive(self) -> list[str]:
+        """The models whose texts are grown."""
+        return [name for name in self.models if self.condition(name)["progressive"]]
+
+    @property
+    def generalizing(self) -> list[str]:
+        """The models with a task."""
+        return [name for name in self.models if self.condition(name)["task"]]
+
+    @property
+    def asked(self) -> list[dict]:
+        """The wildcards of the trainings for tasks."""
+        layouts = [layout_name(layout) for layout in self.section["generalization"]["layouts"]]
+        return [
+            {"condition": name, "seed": seed, "layout": layout}
+            for name in sorted(self.generalizing)
+            for seed in sorted(self.seeds(name))
+            for layout in layouts
+        ]
+
+    def training_size(self, name: str) -> dict[str, float] | None:
+        """As ``Family.training_size``: of the base models, which see each row once."""
+        condition, data, seeds = self.settings(name) | self.condition(name), self.dataset(name), len(self.seeds(name))
+        n_rows, length = data["tokens"] // data["row_length"], data["row_length"]
+        flops = TRAINING * n_rows * language_model_size.forward_flops(condition, data["vocabulary"], length)
+        return {
+            "jobs": seeds,
+            "parameters": language_model_size.parameters(condition, data["vocabulary"]),
+            "steps": -(-n_rows // condition["batch_size"]),
+            "flops": seeds * flops,
+        }
+
+    def check(self) -> None:
+        check_family(self)
+
+    @property
+    def tables(self) -> list[Table]:
+        every = sorted(self.models)
+        cells = [cell for name in every for cell in self.cells(name)]
+        runs = [{"condition": name, "seed": seed} for name in every for seed in sorted(self.seeds(name))]
+        pooled = {kind: Files(kind, cells) for kind in CELLS}
+        pooled |= {kind: Files(kind, runs) for kind in ("records", "runs")}
+        if self.progressive:
+            pooled["horizon"] = Files("horizon", [run for run in runs if run["condition"] in self.progressive])
+        if self.generalizing:
+            pooled["generalization"] = Files("generalization", self.asked)
+        if self.is_tuned:
+            pooled["rates"] = Files("rates", runs)
+        found = {name: name for name in ("capacity", "layouts", "survival", "memorization")}
+        found |= {name: name for name in ("horizon", "generalization") if name in pooled}
+        horizon = {"horizon": Files("horizon_table", [{}])} if self.progressive else {}
+        of_cells = {"memorization": Files("memorization_table", [{}])}
+        return [
+            Table("runs", lambda: pooled, tables=tuple(pooled), script="pool_runs.py"),
+            Table("capacity", lambda: of_cells | horizon),
+            Table("layouts", lambda: of_cells),
+            Table("summary", lambda: of_cells, has_csv=True),
+            self.findings(**found),
+        ]
+
+    @property
+    def figures(self) -> list[Figure]:
+        every = [
+            self._figure("length", "memorization"),
+            self._figure("survival", "survival"),
+            self._figure("layout", "layouts"),
+            Figure("dynamics", lambda: {"runs": Files("trajectory", self._first_cells())}, lambda: self._drawn),
+            self._figure("dimension", "capacity"),
+        ]
+        return [*every, self._figure("samples", "generalization")] if self.generalizing else every
+
+    def _figure(self, name: str, table: str) -> Figure:
+        return Figure(name, lambda: {table: Files(f"{table}_table", [{}])}, lambda: self._drawn)
+
+    def _first_cells(self) -> list[dict]:
+        """Of all seeds of the first model the cells of its longest prompt."""
+        name = self.models[0]
+        longest = max(self.condition(name)["prompt_lengths"])
+        return [cell for cell in self.cells(name) if cell["k"] == longest]
+
+    @property
+    def _drawn(self) -> dict:
+        """What all figures take: the models and the layouts in their order."""
+        return {
+            "conditions": self.models,
+            "layouts": [layout_name(layout) for layout in self.section["memorization"]["layouts"]],
+            "asked": [layout_name(layout) for layout in self.section["generalization"]["layouts"]],
+        }
