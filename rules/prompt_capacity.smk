@@ -243,7 +243,7 @@ rule prompt_capacity_record:
     benchmark:
         "logs/prompt_capacity/record/{condition}/seed{seed}.timing.tsv"
     conda:
-        "../envs/training.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: PROMPTS.section["outputs"]["mem_mb"] * attempt,

@@ -11,6 +11,7 @@ from memorization.statistics import bootstrap_interval
 
 ACCURATE = 0.99  # share of tokens
 OF_PROMPTS = ["condition", "d_model", "seed", "layout", "kind", "prompt_length"]
+COMPARED = ("layout", "other", "metric", "unit", "n", "mean", "low", "high", "p", "smallest_p")
 METRICS = {"log_perplexity": "nats per token", "nll_bits": "bits", "exact": "share", "net_gain_bits": "bits"}
 
 
@@ -47,6 +48,12 @@ def capacity_table(memorization: pd.DataFrame, horizon: pd.DataFrame | None) -> 
     return table.merge(grown, on=OF_PROMPTS, how="left")
 
 
+def of_shared_lengths(memorization: pd.DataFrame) -> pd.DataFrame:
+    """The rows with texts of lengths that all models have, so that what these hold is compared on the same texts."""
+    n_models = memorization["condition"].nunique()
+    return memorization[memorization.groupby("length")["condition"].transform("nunique") == n_models]
+
+
 def layouts_table(memorization: pd.DataFrame) -> pd.DataFrame:
     """A row a cell, kind of text, metric and pair of layouts: how they differ on the same trials.
 
@@ -77,4 +84,4 @@ def layouts_table(memorization: pd.DataFrame) -> pd.DataFrame:
                 found = {"layout": layout, "other": other, "metric": metric, "unit": unit, "n": len(values)}
                 found |= {"mean": mean, "low": low, "high": high, "p": test["p"], "smallest_p": test["smallest_p"]}
                 rows.append(dict(zip(cell, key, strict=True)) | found)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*cell, *COMPARED])

@@ -9,16 +9,15 @@ from torch import Tensor
 
 from memorization.prompt_capacity.frozen import FrozenModel
 from memorization.prompt_capacity.layouts import layout_name
-from memorization.prompt_capacity.measuring import memorization_table, survival_table, vectors_table
+from memorization.prompt_capacity.measuring import described, memorization_table, survival_table, vectors_table
 from memorization.prompt_capacity.memorizing import Cell, PromptLearner, memorize
-from memorization.prompt_capacity.recording import described
 from memorization.prompt_capacity.texts import Pool
 from memorization.prompt_capacity.tuning import chosen
 from memorization.training.checkpoints import Unfinished
 
 
 class Found(NamedTuple):
-    """``tables`` by name, the ``trajectory`` (``recording.described``), and the best ``prompts`` (n, k, d_model)."""
+    """``tables`` by name, the ``trajectory`` (``measuring.described``), and the best ``prompts`` (n, k, d_model)."""
 
     tables: dict[str, pd.DataFrame]
     trajectory: dict[str, np.ndarray]
@@ -48,10 +47,9 @@ def trained_cell(
     (k, length), (condition, seed, rates) = sizes, run
     layouts = tuple(settings["layouts"])
     of_layouts = chosen(list(rates), list(layouts), settings["learning_rates"])
-    trials = pool.trials(settings, settings["longest"], seed, settings["place"]).cut(length)
+    trials = pool.trials(settings, settings["longest"], seed).cut(length)
     alone = dict(settings) | {"trials": settings["control_texts"], "random_trials": 0, "batch_size": 1}
-    nowhere = {"start_index": None}
-    control = pool.trials(alone, settings["longest"], seed, nowhere, "control").cut(length)
+    control = pool.trials(alone, settings["longest"], seed, "control").cut(length)
     learner = PromptLearner(model, Cell(trials, layouts, k), settings, of_layouts, seed)
     trained = memorize(learner, settings["steps"], settings["n_records"], unfinished, report_seconds)
     by_name = {layout_name(layout): rate for layout, rate in of_layouts.items()}

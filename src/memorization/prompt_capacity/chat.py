@@ -3,6 +3,8 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from memorization.prompt_capacity.questions import Question
 
 USER, HEADER, ASSISTANT = "question: {}", "answer:", "answer: {}"
 ANSWER = "\x00the answer\x00"  # in its place while a template is taken apart
+DATE = datetime(2024, 7, 26)  # today, to templates that name it: Llama 3's own, where it is told none
 
 
 class Turn(NamedTuple):
@@ -68,21 +71,34 @@ class Format:
                 "the chat template does not put the assistant's header behind the user's turn and the answer behind "
                 "that; allowed: a model whose template does, or one without"
             )
-        after = whole.rpartition(ANSWER)[2]
-        closing = self._tokens(after)[:1]
+        before, _, after = whole[len(begun) :].partition(ANSWER)
+        closing = self._tokens(after.lstrip())[:1]
         if not len(closing):
             raise ValueError("the chat template has no token behind an answer; allowed: one whose answers end")
-        answer = self._tokens(ASSISTANT.format(question.answer))
+        space = after[: len(after) - len(after.lstrip())]
+        answer = self._tokens(before + ASSISTANT.format(question.answer) + space)
         return Turn(self._tokens(asked), self._tokens(begun[len(asked) :]), np.append(answer, closing))
 
     def _tokens(self, text: str) -> np.ndarray:
         return np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
 
-    def _rendered(self, messages: list[dict], header: bool) -> str:
+    @cached_property
+    def _chatting(self):
+        """The tokenizer as transformers has it, which copies it."""
         from transformers import PreTrainedTokenizerFast
 
-        whole = PreTrainedTokenizerFast(tokenizer_object=self.tokenizer, chat_template=self.template, **self.specials)
-        return whole.apply_chat_template(messages, tokenize=False, add_generation_prompt=header)
+        return PreTrainedTokenizerFast(tokenizer_object=self.tokenizer, chat_template=self.template, **self.specials)
+
+    def _rendered(self, messages: list[dict], header: bool) -> str:
+        try:
+            return self._chatting.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=header, strftime_now=DATE.strftime
+            )
+        except Exception as error:  # of Jinja, or the template's own
+            why = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"the chat template takes no question and answer ({why}); allowed: one that does"
+            ) from error
 
 
 def format_of(model: str | None, tokenizer: Tokenizer, end: int) -> Format:

@@ -71,8 +71,11 @@ def _check_task(family: Family, name: str) -> None:
     where, task = f"{family.name}.tasks[{name}]", family.task_settings(name)
     if task["kind"] == "questions":
         check_text_source(task, where)
-        if task["path"] is not None:
-            check_text_file(task["path"], {"question": "question", "answer": "answer"}, where)
+        for path in filter(None, (task["path"], task["test_path"])):
+            check_text_file(path, {"question": "question", "answer": "answer"}, where)
+        of, other = ("repository", "test_split") if task["path"] else ("path", "test_path")
+        if task[other] is not None:
+            raise ConfigurationError(f"{where}.{other}: allowed with {of} alone")
 
 
 def _check_model(family: Family, name: str) -> None:

@@ -76,7 +76,7 @@ class PromptCapacity(Family):
     def questions(self, name: str) -> dict:
         """What a model is asked: its task, with the digest of a file."""
         task = self.task_settings(self.condition(name)["task"])
-        return task if task["kind"] == "rule" else task | noted(task["path"])
+        return task if task["kind"] == "rule" else task | noted(task["path"], task["test_path"])
 
     def datasets_of(self, kind: str) -> list[str]:
         return [data["name"] for data in self.section["datasets"] if data["kind"] == kind]
@@ -88,10 +88,12 @@ class PromptCapacity(Family):
             return found | noted(found["model"])
         return found | {"architecture": "llama"}
 
-    def place(self, name: str) -> dict:
-        """Where the texts of a group stand among those of a data set."""
-        data = self.dataset(name)
-        return {key: data.get(key) for key in ("start_index", "stride")}
+    def drawn(self, name: str) -> dict:
+        """Which documents of a data set the groups of trials have: other purposes have others."""
+        data, settings = self.dataset(name), self.section["memorization"]
+        place = {key: data.get(key) for key in ("start_index", "stride")}
+        of_groups = {"n_trials": settings["trials"], "group_size": settings["batch_size"]}
+        return of_groups | {"longest": max(self.condition(name)["lengths"]), "place": place}
 
     def of_data(self, name: str) -> dict:
         """The wildcard of a model's data set."""
@@ -112,18 +114,17 @@ class PromptCapacity(Family):
     def memorized(self, name: str) -> dict:
         """The settings of a model's cells that are not of the measures."""
         keys = (*DRAWN, *PROMPTS, "layouts", "learning_rates", "steps", "n_records", "control_texts", "quantization")
-        found = {key: self.section["memorization"][key] for key in keys}
-        return found | {"longest": max(self.condition(name)["lengths"]), "place": self.place(name)}
+        return {key: self.section["memorization"][key] for key in keys} | self.drawn(name)
 
     def tuned(self, name: str) -> dict:
         """The settings of the choice of learning rates."""
         keys = (*DRAWN, *PROMPTS, "layouts", "learning_rates", "tuning")
-        return {key: self.section["memorization"][key] for key in keys} | {"place": self.place(name)}
+        return {key: self.section["memorization"][key] for key in keys} | self.drawn(name)
 
     def grown(self, name: str) -> dict:
         """The settings of texts that grow."""
         keys = (*DRAWN, *PROMPTS, "learning_rates")
-        found = {key: self.section["memorization"][key] for key in keys} | {"place": self.place(name)}
+        found = {key: self.section["memorization"][key] for key in keys} | self.drawn(name)
         return found | self.section["progressive"]
 
     def cells(self, name: str, seeds: Iterable[int] | None = None) -> list[dict]:
@@ -204,12 +205,12 @@ class PromptCapacity(Family):
             self._figure("survival", "survival"),
             self._figure("layout", "layouts"),
             Figure("dynamics", lambda: {"runs": Files("trajectory", self._first_cells())}, lambda: self._drawn),
-            self._figure("dimension", "capacity"),
+            self._figure("dimension", "memorization", *(["horizon"] if self.progressive else [])),
         ]
         return [*every, self._figure("samples", "generalization")] if self.generalizing else every
 
-    def _figure(self, name: str, table: str) -> Figure:
-        return Figure(name, lambda: {table: Files(f"{table}_table", [{}])}, lambda: self._drawn)
+    def _figure(self, name: str, *tables: str) -> Figure:
+        return Figure(name, lambda: {table: Files(f"{table}_table", [{}]) for table in tables}, lambda: self._drawn)
 
     def _first_cells(self) -> list[dict]:
         """Of all seeds of the first model the cells of its longest prompt."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from memorization.data.byte_pairs import BytePairs, train_byte_pairs
 from memorization.data.texts import documents
+from memorization.prompt_capacity import FAMILY
 from memorization.prompt_capacity.questions import exercises
 from memorization.provenance import generator
 
@@ -36,7 +37,7 @@ def corpus(settings: Mapping) -> Corpus:
     ValueError
         If there is less text.
     """
-    rng = generator("prompt_capacity", settings["name"], "corpus")
+    rng = generator(FAMILY, settings["name"], "corpus")
     found = documents(settings["data_types"])
     order = rng.permutation(len(found))
     n_held_out = round(settings["held_out"] * len(found))

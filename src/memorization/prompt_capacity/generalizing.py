@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from memorization.prompt_capacity import FAMILY
 from memorization.prompt_capacity.chat import Format, Turn, ask
 from memorization.prompt_capacity.frozen import FrozenModel
 from memorization.prompt_capacity.layouts import layout_name
 from memorization.prompt_capacity.prompting import PromptEmbeddings, first_prompts
 from memorization.prompt_capacity.questions import Question, judged
-from memorization.prompt_capacity.texts import FAMILY
 from memorization.provenance import generator
 from memorization.training.checkpoints import Unfinished, restore, training_state
 from memorization.training.fit import Recorder, fit
@@ -50,15 +50,28 @@ class Split:
     test: list[Question]
 
 
-def split(questions: Sequence[Question], settings: Mapping, seed: int, name: str) -> Split:
+def split(
+    questions: Sequence[Question], settings: Mapping, seed: int, name: str, test: Sequence[Question] | None = None
+) -> Split:
     """Validation and test are the same in all seeds; the order of the others is the seed's.
+
+    Parameters
+    ----------
+    questions : of the task
+    settings : ``validation``, ``test``, ``training_samples``
+    seed : of the run
+    name : of the task
+    test : questions apart, the first of which are the test; None: it is drawn from ``questions``
 
     Raises
     ------
     ValueError
         If there are too few.
     """
-    n_validation, n_test, n_train = settings["validation"], settings["test"], max(settings["training_samples"])
+    n_validation, n_train = settings["validation"], max(settings["training_samples"])
+    n_test = settings["test"] if test is None else 0
+    if test is not None and len(test) < settings["test"]:
+        raise ValueError(f"{name}: {len(test)} test questions, not {settings['test']}; allowed: a smaller test")
     if len(questions) < n_validation + n_test + n_train:
         raise ValueError(
             f"{name}: {len(questions)} questions, but {n_train} to train, {n_validation} to validate and {n_test} to "
@@ -68,7 +81,8 @@ def split(questions: Sequence[Question], settings: Mapping, seed: int, name: str
     apart = n_validation + n_test
     order = generator(FAMILY, name, seed, "questions").permutation(fixed[apart:])[:n_train]
     held_out = [questions[n] for n in fixed[:apart]]
-    return Split([questions[n] for n in order], held_out[:n_validation], held_out[n_validation:])
+    asked = held_out[n_validation:] if test is None else list(test[: settings["test"]])
+    return Split([questions[n] for n in order], held_out[:n_validation], asked)
 
 
 class QuestionLearner:

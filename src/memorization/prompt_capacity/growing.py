@@ -151,7 +151,7 @@ def grown_texts(
     condition, seed, rates = run
     layouts = tuple(settings["layouts"])
     of_layouts = chosen(list(rates), list(layouts), settings["learning_rates"])
-    trials = pool.trials(settings, settings["max_length"], seed, settings["place"])
+    trials = pool.trials(settings, settings["max_length"], seed, "growing")
     tables = []
     for k in settings["prompt_lengths"]:
         learner = GrowingLearner(model, Cell(trials, layouts, k), settings, of_layouts, seed)

@@ -54,12 +54,13 @@ def identifiers(
                 content = np.asarray(text, np.int64).tobytes()
                 digests = [sha256(content + bytes([attempt % 256, n % 256])) for n in range(length)]
                 each = _first_tokens("".join(digest.hexdigest() for digest in digests), length, tokenizer)
-            if each not in found:
+            if len(each) == length and each not in found:
                 found.append(each)
                 break
         else:
             raise ValueError(
-                f"id_length: {length} by {method} cannot tell {len(texts)} texts apart; allowed: longer IDs, or tokens"
+                f"id_length: {length} tokens by {method} cannot tell {len(texts)} texts apart; allowed: another id_method "
+                "or id_length, or smaller groups"
             )
     return np.array(found, np.int64)
 

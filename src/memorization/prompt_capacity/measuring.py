@@ -227,3 +227,23 @@ def vectors_table(learner: PromptLearner, table: pd.DataFrame) -> pd.DataFrame:
             angle=_angle(first, best).flatten(),
         )
     )
+
+
+def described(learner: PromptLearner, trained: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a cell's file holds: how its prompts were trained, and what they are."""
+    cell, model = learner.cell, learner.model
+    sizes = {"prompt_length": cell.length, "length": cell.trials.texts.shape[2], "d_model": model.d_model}
+    sizes |= {"vocabulary": model.vocabulary, "parameters": model.n_parameters}
+    sizes |= {"scored": cell.trials.texts.shape[2] - (not learner.settings["score_first_token"])}
+    layouts, kinds = [], []
+    for layout, part in cell.parts:
+        layouts += [layout_name(layout)] * len(part.texts)
+        kinds += part.kinds.tolist()
+    groups = np.array([1 if name == "solo" else cell.trials.texts.shape[1] for name in layouts])
+    of_prompts = {
+        "layout": np.array(layouts),
+        "kind": np.array(kinds),
+        "trial": np.array(cell.trial_of),
+        "group": groups,
+    }
+    return dict(trained) | of_prompts | {name: np.array(value) for name, value in sizes.items()}

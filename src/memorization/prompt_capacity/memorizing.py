@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from memorization.prompt_capacity import FAMILY
 from memorization.prompt_capacity.frozen import FrozenModel
 from memorization.prompt_capacity.prompting import (
     Inputs,
@@ -18,7 +19,7 @@ from memorization.prompt_capacity.prompting import (
     subspaces,
     without_prompts,
 )
-from memorization.prompt_capacity.texts import FAMILY, Trials
+from memorization.prompt_capacity.texts import Trials
 from memorization.provenance import generator
 from memorization.training.checkpoints import Unfinished, restore, training_state
 from memorization.training.fit import Recorder, fit, log_spaced_steps

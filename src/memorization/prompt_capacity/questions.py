@@ -106,7 +106,7 @@ def of_rows(rows: Sequence[Mapping], where: str) -> list[Question]:
     """
     found = []
     for number, row in enumerate(rows):
-        question, answer = row.get("question"), row.get("answer")
+        question, answer = (row.get(key) if isinstance(row, Mapping) else None for key in Question._fields)
         if not isinstance(question, str) or not isinstance(answer, str):
             raise ValueError(f"{where}:{number}: has no question and answer, both texts")
         if result_of(answer) is None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from memorization.data.text_rows import rows, source_of, value
+from memorization.prompt_capacity import FAMILY
 from memorization.prompt_capacity.questions import Question, of_rows, rule_questions
-from memorization.prompt_capacity.texts import FAMILY
 from memorization.provenance import generator
 
 
@@ -29,8 +29,8 @@ def texts_of(settings: Mapping) -> Iterator[str]:
         yield text
 
 
-def questions_of(task: Mapping, settings: Mapping) -> list[Question]:
-    """The questions of a task: of a rule as many as are needed, of a source at most ``limit``.
+def questions_of(task: Mapping, settings: Mapping) -> tuple[list[Question], list[Question] | None]:
+    """The questions of a task, of a rule as many as are needed, of a source at most ``limit``; test questions apart.
 
     Parameters
     ----------
@@ -39,5 +39,10 @@ def questions_of(task: Mapping, settings: Mapping) -> list[Question]:
     """
     if task["kind"] == "rule":
         needed = settings["validation"] + settings["test"] + max(settings["training_samples"])
-        return rule_questions(task, needed, generator(FAMILY, task["name"], "questions of a rule"))
+        return rule_questions(task, needed, generator(FAMILY, task["name"], "questions of a rule")), None
+    apart = {key: task[f"test_{key}"] for key in ("path", "split") if task[f"test_{key}"] is not None}
+    return _asked(task), _asked(dict(task) | apart) if apart else None
+
+
+def _asked(task: Mapping) -> list[Question]:
     return of_rows(list(islice(rows(task, ["question", "answer"]), task["limit"])), source_of(task))

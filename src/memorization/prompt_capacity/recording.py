@@ -6,32 +6,10 @@ import numpy as np
 import pandas as pd
 
 from memorization import records
-from memorization.prompt_capacity.layouts import layout_name
-from memorization.prompt_capacity.memorizing import PromptLearner
-from memorization.prompt_capacity.texts import FAMILY
+from memorization.prompt_capacity import FAMILY
 
 ARM = "prompt"
 LN2 = np.log(2)
-
-
-def described(learner: PromptLearner, trained: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a cell's file holds: how its prompts were trained, and what they are."""
-    cell, model = learner.cell, learner.model
-    sizes = {"prompt_length": cell.length, "length": cell.trials.texts.shape[2], "d_model": model.d_model}
-    sizes |= {"vocabulary": model.vocabulary, "parameters": model.n_parameters}
-    sizes |= {"scored": cell.trials.texts.shape[2] - (not learner.settings["score_first_token"])}
-    layouts, kinds = [], []
-    for layout, part in cell.parts:
-        layouts += [layout_name(layout)] * len(part.texts)
-        kinds += part.kinds.tolist()
-    groups = np.array([1 if name == "solo" else cell.trials.texts.shape[1] for name in layouts])
-    of_prompts = {
-        "layout": np.array(layouts),
-        "kind": np.array(kinds),
-        "trial": np.array(cell.trial_of),
-        "group": groups,
-    }
-    return dict(trained) | of_prompts | {name: np.array(value) for name, value in sizes.items()}
 
 
 def prompt_records(
@@ -41,7 +19,7 @@ def prompt_records(
 
     Parameters
     ----------
-    cells : of ``described``
+    cells : of ``measuring.described``
     tables : the rows of ``memorization`` of each
     """
     return pd.concat([_of_cell(*each, condition, seed) for each in zip(cells, tables, strict=True)], ignore_index=True)

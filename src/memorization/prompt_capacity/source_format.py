@@ -15,7 +15,7 @@ def log_text(cell: Mapping[str, np.ndarray], table: pd.DataFrame) -> str:
 
     Parameters
     ----------
-    cell : of ``recording.described``
+    cell : of ``measuring.described``
     table : the cell's rows of ``memorization``
     """
     names = [f"{layout} {kind} {n}" for n, (layout, kind) in enumerate(zip(cell["layout"], cell["kind"], strict=True))]

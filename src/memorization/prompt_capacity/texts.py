@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tokenizers import Tokenizer
 
+from memorization.prompt_capacity import FAMILY
 from memorization.prompt_capacity.identifiers import identifiers
 from memorization.provenance import generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FAMILY = "prompt_capacity"
+TRIALS, OTHERS = "trials", ("tuning", "control", "growing")  # what texts are for
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,21 @@ class Pool:
         self.tokenizer = Tokenizer.from_str(arrays["tokenizer"].tobytes().decode())
         self.vocabulary = int(arrays["vocabulary"])
 
-    def trials(self, settings: Mapping, length: int, seed: int, place: Mapping, purpose: str = "trials") -> Trials:
+    def trials(self, settings: Mapping, length: int, seed: int, purpose: str = TRIALS) -> Trials:
         """Groups of texts with their IDs, the texts of documents first and those of random tokens after them.
 
-        No document is in two groups. Another purpose has other texts, if there are documents enough.
+        No document is in two groups, nor in those of two purposes of a seed.
 
         Parameters
         ----------
-        settings : ``trials``, ``random_trials``, ``batch_size`` (texts of a group), ``id_length``, ``id_method``
+        settings : ``trials``, ``random_trials``, ``batch_size`` (texts of a group), ``id_length``, ``id_method``; of
+            the groups of ``trials`` their number ``n_trials`` and size ``group_size``, the length ``longest`` that they
+            are drawn at, and their ``place``: ``start_index`` and ``stride`` (counted over seeds, group g has the
+            documents from start_index + g · stride on, from their beginning; start_index None: random ones, at random
+            places)
         length : of a text in tokens
         seed : of the run
-        place : ``start_index`` and ``stride``: group g has the documents from start_index + g · stride on, from their
-            beginning; start_index None: random documents, at random places
-        purpose : of the random stream
+        purpose : ``trials``, ``tuning``, ``control`` or ``growing``
 
         Raises
         ------
@@ -73,47 +76,62 @@ class Pool:
             If there are too few documents that are long enough.
         """
         group = settings["batch_size"]
-        found = self._documents(settings["trials"], group, length, generator(FAMILY, seed, purpose), place)
         rng = generator(FAMILY, seed, f"random tokens of {purpose}")
         drawn = rng.integers(self.vocabulary, size=(settings["random_trials"], group, length))
-        texts = np.concatenate([found, drawn])
-        of_ids = [
-            identifiers(
-                settings["id_method"],
-                each,
-                settings["id_length"],
-                self.tokenizer,
-                generator(FAMILY, seed, trial, f"IDs of {purpose}"),
-            )
+        texts = np.concatenate([self._documents(settings, length, seed, purpose), drawn])
+        method, of_ids, count = settings["id_method"], settings["id_length"], f"IDs of {purpose}"
+        ids = [
+            identifiers(method, each, of_ids, self.tokenizer, generator(FAMILY, seed, trial, count))
             for trial, each in enumerate(texts)
         ]
         kinds = np.repeat(["text", "random"], [settings["trials"], settings["random_trials"]])
-        return Trials(texts, np.array(of_ids).reshape(len(texts), group, settings["id_length"]), kinds)
+        return Trials(texts, np.array(ids).reshape(len(texts), group, of_ids), kinds)
 
-    def _documents(self, trials: int, group: int, length: int, rng: np.random.Generator, place: Mapping) -> np.ndarray:
-        if place["start_index"] is None:
-            long = [each for each in self.documents if len(each) >= length]
+    def _documents(self, settings: Mapping, length: int, seed: int, purpose: str) -> np.ndarray:
+        shape = settings["trials"], settings["batch_size"], length
+        needed, place = shape[0] * shape[1], settings["place"]
+        rows = self._rows_of_trials(settings, seed)
+        if purpose != TRIALS:
+            order = generator(FAMILY, seed, "other documents").permutation(len(self.documents))
+            others = [row for row in order if row not in {*rows}][OTHERS.index(purpose) :: len(OTHERS)]
+            rows = [row for row in others if len(self.documents[row]) >= length][:needed]
+            if len(rows) < needed:
+                raise ValueError(_too_few(len(rows), length, needed, f"for {purpose} besides the trials"))
+        rng = generator(FAMILY, seed, f"places of {purpose}")
+        cut = []
+        for row in rows:
+            document = self.documents[row]
+            first = purpose == TRIALS and place["start_index"] is not None
+            start = 0 if first else int(rng.integers(len(document) - length + 1))
+            cut.append(document[start : start + length])
+        return np.array(cut, np.int64).reshape(shape)
+
+    def _rows_of_trials(self, settings: Mapping, seed: int) -> list[int]:
+        """The documents of the groups of trials, one group behind the other."""
+        trials, group, longest = settings["n_trials"], settings["group_size"], settings["longest"]
+        begin, stride = (settings["place"][key] for key in ("start_index", "stride"))
+        long = [row for row, each in enumerate(self.documents) if len(each) >= longest]
+        if begin is None:
             if len(long) < trials * group:
+                raise ValueError(_too_few(len(long), longest, trials * group, f"for {trials} groups of {group}"))
+            return generator(FAMILY, seed, "documents").permutation(long)[: trials * group].tolist()
+        rows = []
+        for number in range(seed * trials, (seed + 1) * trials):
+            first = begin + number * stride
+            found = [row for row in long if row >= first and row not in rows][:group]
+            if len(found) < group:
                 raise ValueError(
-                    f"{len(long)} documents have {length} tokens, but {trials} groups of {group} texts need "
-                    f"{trials * group}; allowed: fewer or shorter texts"
+                    _too_few(len(found), longest, group, f"from row {first} on, where group {number} begins")
                 )
-            order = rng.permutation(len(long))[: trials * group]
-            starts = [int(rng.integers(len(long[n]) - length + 1)) for n in order]
-            cut = [long[n][start : start + length] for n, start in zip(order, starts, strict=True)]
-        else:
-            cut = [each for g in range(trials) for each in self._from_row(g, group, length, place)]
-        return np.array(cut, np.int64).reshape(trials, group, length)
+            rows += found
+        return rows
 
-    def _from_row(self, g: int, group: int, length: int, place: Mapping) -> list[np.ndarray]:
-        first = place["start_index"] + g * place["stride"]
-        long = [each[:length] for each in self.documents[first:] if len(each) >= length][:group]
-        if len(long) < group:
-            raise ValueError(
-                f"group {g} begins at row {first}, behind which {len(long)} texts have {length} tokens, not {group}; "
-                "allowed: an earlier start_index, a smaller stride, shorter texts, a larger limit"
-            )
-        return long
+
+def _too_few(found: int, length: int, needed: int, what: str) -> str:
+    return (
+        f"{found} documents of {needed} have {length} tokens, {what}; allowed: fewer or shorter texts, more documents, "
+        "an earlier start_index, a smaller stride"
+    )
 
 
 def as_arrays(documents: Sequence[np.ndarray], tokenizer: str, vocabulary: int) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from memorization.prompt_capacity.texts import FAMILY
+from memorization.prompt_capacity import FAMILY
 from memorization.provenance import generator
 from memorization.text_learner import TextLearner
 from memorization.training.checkpoints import Unfinished

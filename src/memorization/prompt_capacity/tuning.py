@@ -10,8 +10,6 @@ from memorization.prompt_capacity.layouts import layout_name, layout_of
 from memorization.prompt_capacity.memorizing import Cell, PromptLearner
 from memorization.prompt_capacity.texts import Pool
 
-PURPOSE = "tuning"
-
 
 def rates_table(model: FrozenModel, pool: Pool, settings: Mapping, seed: int) -> pd.DataFrame:
     """A row a layout and learning rate: what the best iterates cost in the mean, and which rate is ``chosen``.
@@ -29,7 +27,7 @@ def rates_table(model: FrozenModel, pool: Pool, settings: Mapping, seed: int) ->
     """
     wanted = settings["tuning"]
     drawn = dict(settings) | {"trials": wanted["trials"], "random_trials": 0}
-    trials = pool.trials(drawn, wanted["length"], seed, settings["place"], PURPOSE)
+    trials = pool.trials(drawn, wanted["length"], seed, "tuning")
     cell = Cell(trials, tuple(settings["layouts"]), wanted["prompt_length"])
     rows = []
     for rate in settings["learning_rates"]:

@@ -3,9 +3,10 @@
 from memorization.files import read_table
 from memorization.job import job
 from memorization.plotting import save
-from memorization.prompt_capacity.figures import dimension_figure
+from memorization.prompt_capacity.capacity_figures import dimension_figure
 
 with job(snakemake) as this:
     plotting = this.settings("plotting")
-    figure = dimension_figure(read_table(this.input.capacity), this.settings("settings"), plotting)
+    tables = {name: read_table(path) for name, path in this.input.items()}
+    figure = dimension_figure(tables["memorization"], tables.get("horizon"), this.settings("settings"), plotting)
     save(figure, this.output, plotting, this.made_by)

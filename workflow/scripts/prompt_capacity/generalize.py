@@ -15,7 +15,8 @@ with job(snakemake) as this:
     this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
     condition, settings, task = (this.settings(name) for name in ("condition", "generalization", "task"))
     pool, states = Pool(read_arrays(this.input.texts)), list(map(read_tensors, this.input.model))
-    questions = split(questions_of(task, settings), settings, this.seed, task["name"])
+    every, test = questions_of(task, settings)
+    questions = split(every, settings, this.seed, task["name"], test)
     unfinished = Unfinished(this.unfinished(this.output.generalization), this.progress["checkpoint_seconds"])
     with unchanged(condition, states, pool.vocabulary, this.device) as model:
         form = format_of(condition.get("model"), pool.tokenizer, model.end)
