@@ -9,7 +9,8 @@ SHAPE = {
     "init_std": 0.4, "scan": "own",
 }  # fmt: skip
 VOCABULARY, EMBEDDINGS = 30, 40
-BOTH = pytest.mark.parametrize("architecture", ["neox", "mamba"])
+ALL = ("neox", "mamba", "llama")
+EACH = pytest.mark.parametrize("architecture", ALL)
 TOKENS = torch.randint(0, VOCABULARY, (3, 9), generator=torch.Generator().manual_seed(0))
 
 
@@ -25,7 +26,7 @@ def padded(architecture):
     return LanguageModel(model, VOCABULARY)
 
 
-@BOTH
+@EACH
 def test_weights_are_those_of_the_seed_and_the_global_stream_goes_on(architecture):
     torch.manual_seed(7)
     expected = torch.rand(3)
@@ -38,7 +39,7 @@ def test_weights_are_those_of_the_seed_and_the_global_stream_goes_on(architectur
 
 
 def test_what_transformers_sets_differently_is_alike():
-    models = [built(architecture) for architecture in ("neox", "mamba")]
+    models = [built(architecture) for architecture in ALL]
     for model in models:
         embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
         assert embedding is not head
@@ -49,7 +50,7 @@ def test_what_transformers_sets_differently_is_alike():
         assert model.config.pad_token_id is None
     for key in ("initializer_range", "tie_word_embeddings", "max_position_embeddings", "bos_token_id", "eos_token_id"):
         assert len({getattr(model.config, key) for model in models}) == 1, key
-    assert models[1].config.max_position_embeddings == 32
+    assert all(model.config.max_position_embeddings == 32 for model in models)
 
 
 def test_the_share_of_a_head_that_turns_is_the_configured_one():
@@ -58,12 +59,28 @@ def test_the_share_of_a_head_that_turns_is_the_configured_one():
     assert built("neox", rotary_share=1.0).gpt_neox.rotary_emb.inv_freq.shape == (4,)
 
 
+def test_a_llama_s_heads_and_gated_layers_are_those_of_its_shape():
+    """Keys and values a head, no biases, RMSNorm, gated layers of 8/3 of the width, and all of a head turns."""
+    model = built("llama")
+    layer = model.model.layers[0]
+    assert len(model.model.layers) == 2
+    assert {type(layer.input_layernorm).__name__, type(model.model.norm).__name__} == {"LlamaRMSNorm"}
+    shapes = {name: tuple(each.shape) for name, each in layer.named_parameters()}
+    assert shapes == {
+        **{f"self_attn.{name}_proj.weight": (16, 16) for name in "qkvo"},
+        "mlp.gate_proj.weight": (43, 16), "mlp.up_proj.weight": (43, 16), "mlp.down_proj.weight": (16, 43),
+        "input_layernorm.weight": (16,), "post_attention_layernorm.weight": (16,),
+    }  # fmt: skip
+    assert layer.self_attn.head_dim == 8
+    assert model.model.rotary_emb.inv_freq.shape == (4,)
+
+
 def test_another_architecture_is_refused():
-    with pytest.raises(ValueError, match=r"^architecture: 'lstm' is not one of neox, mamba$"):
+    with pytest.raises(ValueError, match=r"^architecture: 'lstm' is not one of neox, mamba, llama$"):
         config(SHAPE | {"architecture": "lstm"}, VOCABULARY)
 
 
-@BOTH
+@EACH
 def test_logits_are_those_of_whole_texts_without_a_cache_and_without_padded_ids(architecture, monkeypatch):
     model, asked = padded(architecture), []
     plain = model.model(input_ids=TOKENS, use_cache=False).logits
@@ -82,7 +99,7 @@ def test_logits_are_those_of_whole_texts_without_a_cache_and_without_padded_ids(
     assert torch.equal(logits, plain[..., :VOCABULARY])
 
 
-@BOTH
+@EACH
 def test_a_text_s_logits_are_those_of_the_text_alone_and_of_what_stands_before(architecture):
     model = LanguageModel(built(architecture), VOCABULARY)
     together = model.logits(TOKENS)
@@ -92,7 +109,7 @@ def test_a_text_s_logits_are_those_of_the_text_alone_and_of_what_stands_before(a
             torch.testing.assert_close(alone, together[row, :end], rtol=1e-4, atol=1e-4)
 
 
-@BOTH
+@EACH
 def test_a_greedy_continuation_is_the_likeliest_token_again_and_again(architecture):
     model = padded(architecture)
     so_far = TOKENS
@@ -101,7 +118,7 @@ def test_a_greedy_continuation_is_the_likeliest_token_again_and_again(architectu
     assert model.continue_greedily(TOKENS, 12).tolist() == so_far[:, 9:].tolist()
 
 
-@BOTH
+@EACH
 def test_padded_ids_would_be_the_likeliest_and_are_never_generated(architecture):
     model = padded(architecture)
     of_all = LanguageModel(model.model, EMBEDDINGS)
@@ -109,7 +126,7 @@ def test_padded_ids_would_be_the_likeliest_and_are_never_generated(architecture)
     assert model.continue_greedily(TOKENS, 8).max() < VOCABULARY
 
 
-@BOTH
+@EACH
 def test_generation_goes_on_behind_an_end_of_text(architecture):
     """Two ids change their names, so that a token in the midst of the continuation is that of the end, 0."""
     model, prefix = LanguageModel(built(architecture), VOCABULARY), TOKENS[:1]
@@ -129,7 +146,7 @@ def test_generation_goes_on_behind_an_end_of_text(architecture):
     assert by_default.shape[1] == 9 + first + 1
 
 
-@BOTH
+@EACH
 def test_how_a_model_says_that_it_generates_changes_nothing(architecture):
     """Models from elsewhere bring settings along, under which greedy is not the likeliest token."""
     model = built(architecture)
@@ -142,25 +159,26 @@ def test_how_a_model_says_that_it_generates_changes_nothing(architecture):
     assert torch.equal(LanguageModel(model, VOCABULARY).continue_greedily(TOKENS, 10), expected)
 
 
-def test_too_long_a_text_is_refused_where_a_model_has_a_limit():
-    """GPT-NeoX would go on in silence; Mamba has none."""
+@pytest.mark.parametrize("architecture", ["neox", "llama"])
+def test_too_long_a_text_is_refused_where_a_model_has_a_limit(architecture):
+    """Transformers would go on in silence; Mamba has none."""
     long = torch.zeros(1, 33, dtype=torch.int64)
-    neox, mamba = (LanguageModel(built(architecture), VOCABULARY) for architecture in ("neox", "mamba"))
-    assert (neox.max_length, mamba.max_length) == (32, None)
-    assert neox.model(input_ids=long).logits.shape[1] == 33
+    limited, mamba = LanguageModel(built(architecture), VOCABULARY), LanguageModel(built("mamba"), VOCABULARY)
+    assert (limited.max_length, mamba.max_length) == (32, None)
+    assert limited.model(input_ids=long).logits.shape[1] == 33
     with pytest.raises(ValueError, match=r"^texts of 33 tokens, but the model takes at most 32$"):
-        neox.logits(long)
-    assert neox.logits(long[:, :32]).shape == (1, 32, VOCABULARY)
+        limited.logits(long)
+    assert limited.logits(long[:, :32]).shape == (1, 32, VOCABULARY)
     assert mamba.logits(long).shape == (1, 33, VOCABULARY)
 
 
-@BOTH
+@EACH
 def test_it_is_in_evaluation(architecture):
     model = built(architecture).train()
     assert not LanguageModel(model, VOCABULARY).model.training
 
 
-@BOTH
+@EACH
 def test_parameters_besides_embedding_and_head_do_not_depend_on_the_vocabulary(architecture):
     small, large = built(architecture), built(architecture, EMBEDDINGS)
     total = sum(each.numel() for each in small.parameters())

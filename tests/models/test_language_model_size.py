@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from memorization.models.language_model import build
-from memorization.models.language_model_size import forward_flops, non_embedding, parameters
+from memorization.models.language_model_size import forward_flops, gated_width, non_embedding, parameters
 
 SHAPE = {
     "n_layers": 3, "d_model": 40, "n_heads": 4, "rotary_share": 0.5, "state_size": 6, "max_length": 64,
@@ -25,7 +25,7 @@ def counted(shape):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("architecture", ["neox", "mamba"])
+@pytest.mark.parametrize("architecture", ["neox", "mamba", "llama"])
 @pytest.mark.parametrize("change", [{}, {"d_model": 16}, {"d_model": 48, "n_layers": 1, "state_size": 16}])
 def test_a_model_has_as_many_parameters_as_its_shape_says(architecture, change):
     shape = SHAPE | {"architecture": architecture} | change
@@ -34,8 +34,10 @@ def test_a_model_has_as_many_parameters_as_its_shape_says(architecture, change):
     assert non_embedding(shape) == non_embedding_parameters(model)
 
 
-def test_a_pass_of_neox_takes_as_many_flops_as_torch_counts():
-    shape = SHAPE | {"architecture": "neox"}
+@pytest.mark.parametrize("architecture", ["neox", "llama"])
+@pytest.mark.parametrize("change", [{}, {"d_model": 48, "n_layers": 1}])
+def test_a_pass_of_a_transformer_takes_as_many_flops_as_torch_counts(architecture, change):
+    shape = SHAPE | {"architecture": architecture} | change
     assert counted(shape) == BATCH * forward_flops(shape, VOCABULARY, LENGTH)
 
 
@@ -51,3 +53,10 @@ def test_the_scan_and_the_convolution_are_a_small_part_of_mamba_s_flops():
     shape = SHAPE | {"architecture": "mamba", "d_model": 160, "state_size": 16}
     without = counted(shape)
     assert without < BATCH * forward_flops(shape, VOCABULARY, LENGTH) < 1.15 * without
+
+
+def test_the_gate_of_llama_is_as_large_as_two_maps_of_four_times_the_width():
+    """Of the published width 4096 it would be 10923, which Llama rounds up to 11008, a multiple of 256."""
+    assert [gated_width(width) for width in (3, 16, 64, 4096)] == [8, 43, 171, 10923]
+    for width in (16, 64, 128, 4096):
+        assert 3 * width * gated_width(width) == pytest.approx(8 * width**2, rel=0.01)

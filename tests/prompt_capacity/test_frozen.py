@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from prompt_models import SHAPE, VOCABULARY, layouts_of, learner, random_trials, tiny, words
+from prompt_capacity_models import SHAPE, VOCABULARY, layouts_of, learner, random_trials, tiny, words
 
 from memorization.models.language_model import LanguageModel, build
 from memorization.prompt_capacity.frozen import FrozenModel, opened, padding, unchanged

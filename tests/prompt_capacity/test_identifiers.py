@@ -62,10 +62,14 @@ def test_as_many_ids_as_there_are_tokens_are_found():
     assert sorted(ids("tokens", 1, TEXTS[:4], tokenizer=tokenizer)[:, 0].tolist()) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize(("method", "length", "count"), [("tokens", 1, 5), ("random_words", 1, 2), ("content_hash", 2, 1)])
+@pytest.mark.parametrize(
+    ("method", "length", "count"), [("tokens", 1, 5), ("random_words", 1, 2), ("content_hash", 2, 1)]
+)
 def test_ids_that_cannot_be_are_one_line(method, length, count):
     """Of four tokens five differ not; words and digests that the tokenizer does not know are one token each."""
-    with pytest.raises(ValueError, match=rf"^id_length: {length} tokens by {method} cannot tell {count} texts") as error:
+    with pytest.raises(
+        ValueError, match=rf"^id_length: {length} tokens by {method} cannot tell {count} texts"
+    ) as error:
         ids(method, length, TEXTS[:count], tokenizer=words("?", "a", "b", "c"))
     assert "\n" not in str(error.value)
     assert "allowed: " in str(error.value)

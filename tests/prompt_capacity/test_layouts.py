@@ -31,5 +31,7 @@ def test_p_stands_not_in_the_text_that_it_is_to_bring_forth(layout):
 
 
 def test_a_layout_of_questions_is_none_of_texts():
-    with pytest.raises(ValueError, match=r"^layout: 'suffix' is not one of prefix, infix, infix_masked, solo, or a num"):
+    with pytest.raises(
+        ValueError, match=r"^layout: 'suffix' is not one of prefix, infix, infix_masked, solo, or a num"
+    ):
         place_of_text("suffix", 3)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from prompt_models import SETTINGS, VOCABULARY, layouts_of, learner, random_trials, tiny
+from prompt_capacity_models import SETTINGS, layouts_of, learner, random_trials, tiny
 
 from memorization.prompt_capacity import memorizing
 from memorization.prompt_capacity.memorizing import Cell, PromptLearner, alone, memorize
@@ -103,15 +103,17 @@ def test_a_low_loss_with_a_wrong_token_is_not_converged():
 
 @THREE
 def test_the_best_iterate_is_the_one_of_the_lowest_loss_before_its_step(architecture):
-    """A learning rate so high that losses rise again: what is kept costs what is noted, by a pass of its own."""
-    ours = learner(tiny(architecture), layouts=layouts_of(architecture), rate=5.0)
+    """Losses rise again, by a learning rate that does: what is kept costs what is noted, by a pass of its own."""
+    ours = learner(tiny(architecture), layouts=layouts_of(architecture))
     iterates, losses = [], []
     for n in range(1, STEPS + 1):
+        for group in ours.optimizer.param_groups:
+            group["lr"] = 0.1 if n < 12 else 10.0
         iterates.append(ours.embeddings().detach().clone())
         ours.step(n)
         losses.append(ours.loss.clone())
     losses = torch.stack(losses)
-    assert (losses[-1] > ours.best_loss).any()
+    assert (losses[-1] > ours.best_loss).float().mean() > 0.5
     assert torch.equal(ours.best_loss, losses.min(dim=0).values)
     assert torch.equal(ours.best_step.long(), losses.argmin(dim=0))
     for prompt, step in enumerate(ours.best_step.long()):
@@ -219,8 +221,7 @@ def test_training_ends_soon_after_all_trials_have_left(tmp_path):
         assert (found["losses"][last:, prompt] == found["losses"][last, prompt]).all()
 
 
-@pytest.mark.parametrize("dies", [1, 7, 25])
-@pytest.mark.parametrize("rank", [None, 3])
+@pytest.mark.parametrize(("dies", "rank"), [(1, None), (7, 12), (25, None)])
 def test_an_interrupted_training_ends_like_an_unbroken_one(tmp_path, monkeypatch, capsys, dies, rank):
     """Of trials of which some have left already."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from peft import PromptTuningConfig, TrainableTokensConfig, get_peft_model
-from prompt_models import VOCABULARY, layouts_of, learner, random_trials, tiny
+from prompt_capacity_models import VOCABULARY, layouts_of, learner, random_trials, tiny
 from torch.nn import functional as F
 
 from memorization.prompt_capacity.layouts import place_of_text

@@ -140,7 +140,7 @@ def test_rows_are_questions():
     ],
 )
 def test_a_row_that_is_no_question_is_one_line(row, message):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=r"^here:1: ") as error:
         of_rows([{"question": "a?", "answer": "#### 3"}, row], "here")
     assert str(error.value) == message
 

@@ -42,7 +42,8 @@ def test_a_configuration_is_that_of_the_source():
 
 
 @pytest.mark.parametrize(
-    ("layout", "position"), [("infix", "before"), ("prefix", "after"), ("solo", ""), ("infix_masked", ""), ("offset1", "")]
+    ("layout", "position"),
+    [("infix", "before"), ("prefix", "after"), ("solo", ""), ("infix_masked", ""), ("offset1", "")],
 )
 def test_the_source_calls_a_position_by_where_the_id_is(layout, position):
     """Its flag before has the prompt behind the ID, as infix, and after before it."""

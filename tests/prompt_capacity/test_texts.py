@@ -97,14 +97,18 @@ def test_a_row_is_of_the_first_group_that_takes_it():
 
 
 def test_a_group_behind_the_last_row_is_one_line():
-    with pytest.raises(ValueError, match=r"^0 documents of 2 have 8 tokens, from row 102 on, where group 1 begins; ") as e:
+    with pytest.raises(
+        ValueError, match=r"^0 documents of 2 have 8 tokens, from row 102 on, where group 1 begins; "
+    ) as e:
         trials(place=AT | {"stride": 100})
     assert "\n" not in str(e.value)
     assert "allowed: fewer or shorter texts, more documents, an earlier start_index, a smaller stride" in str(e.value)
 
 
 def test_too_few_documents_are_one_line():
-    with pytest.raises(ValueError, match=r"^2 documents of 6 have 8 tokens, for 3 groups of 2; allowed: fewer") as error:
+    with pytest.raises(
+        ValueError, match=r"^2 documents of 6 have 8 tokens, for 3 groups of 2; allowed: fewer"
+    ) as error:
         trials(of=pool([8, 7, 9]))
     assert "\n" not in str(error.value)
 

@@ -1,5 +1,6 @@
 """How long a text a prompt holds, and how layouts differ on the same texts."""
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +12,8 @@ from memorization.statistics import bootstrap_interval
 
 ACCURATE = 0.99  # share of tokens
 OF_PROMPTS = ["condition", "d_model", "seed", "layout", "kind", "prompt_length"]
-COMPARED = ("layout", "other", "metric", "unit", "n", "mean", "low", "high", "p", "smallest_p")
+BLIND_TO = {"infix_masked": "infix"}  # with which layout each is compared first of all; all others with prefix
+OF_PAIRS = ("layout", "other", "metric", "unit", "n", "mean", "low", "high", "p", "smallest_p")
 METRICS = {"log_perplexity": "nats per token", "nll_bits": "bits", "exact": "share", "net_gain_bits": "bits"}
 
 
@@ -49,7 +51,7 @@ def capacity_table(memorization: pd.DataFrame, horizon: pd.DataFrame | None) -> 
 
 
 def of_shared_lengths(memorization: pd.DataFrame) -> pd.DataFrame:
-    """The rows with texts of lengths that all models have, so that what these hold is compared on the same texts."""
+    """The rows with texts of lengths that all models have, so that what these hold can be compared."""
     n_models = memorization["condition"].nunique()
     return memorization[memorization.groupby("length")["condition"].transform("nunique") == n_models]
 
@@ -84,4 +86,22 @@ def layouts_table(memorization: pd.DataFrame) -> pd.DataFrame:
                 found = {"layout": layout, "other": other, "metric": metric, "unit": unit, "n": len(values)}
                 found |= {"mean": mean, "low": low, "high": high, "p": test["p"], "smallest_p": test["smallest_p"]}
                 rows.append(dict(zip(cell, key, strict=True)) | found)
-    return pd.DataFrame(rows, columns=[*cell, *COMPARED])
+    return pd.DataFrame(rows, columns=[*cell, *OF_PAIRS])
+
+
+def pairs_of(layouts: Sequence[str]) -> list[tuple[str, str]]:
+    """Each layout and the one that it is compared with: ``infix_masked`` with ``infix``, the others with ``prefix``.
+
+    Where that is not there, with the first. Of all pairs these are drawn and are findings.
+    """
+    base = "prefix" if "prefix" in layouts else next(iter(layouts), None)
+    found = [(name, BLIND_TO.get(name, base)) for name in layouts if name != base]
+    return [(name, other if other in layouts else base) for name, other in found]
+
+
+def of_pair(table: pd.DataFrame, layout: str, other: str) -> pd.DataFrame:
+    """The rows of ``layouts_table`` of a pair, turned round where it has them as other - layout."""
+    turned = table[(table["layout"] == other) & (table["other"] == layout)]
+    turned = turned.assign(layout=layout, other=other, mean=-turned["mean"], low=-turned["high"], high=-turned["low"])
+    rows = table[(table["layout"] == layout) & (table["other"] == other)]
+    return rows if len(rows) else turned

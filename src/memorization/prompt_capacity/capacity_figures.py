@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memorization.plotting import over_seeds_points, style
-from memorization.prompt_capacity.capacity import capacity_table, of_shared_lengths
+from memorization.prompt_capacity.capacity import capacity_table, of_pair, of_shared_lengths, pairs_of
 from memorization.prompt_capacity.figures import (
     ZERO,
     Look,
@@ -38,7 +38,6 @@ WIDTHS = {
     "bits_per_dimension": "bits per dimension",
     "horizon": "horizon (tokens)",
 }
-COMPARED = {"infix_masked": "infix"}  # with which layout each is compared; all others with prefix
 SIGNIFICANT = 0.05
 LEAST_KEPT = -1.0  # of an axis of shares of gain
 
@@ -152,16 +151,18 @@ def layout_figure(layouts: pd.DataFrame, settings: Mapping, plotting: Mapping) -
     """
     table = first_condition(layouts, settings)
     table = table[(table["kind"] == "text") & (table["metric"] == "log_perplexity")]
+    looks = shades(table["prompt_length"], GREY)
     dot = {"linestyle": "", "color": "black", "marker": "o"}
-    marks = [mark(look.label, **dot | {"color": look.color, "marker": look.marker}) for look in _looks(table).values()]
+    marks = [mark(look.label, **dot | {"color": look.color, "marker": look.marker}) for look in looks.values()]
     marks.append(mark(f"p ≤ {SIGNIFICANT:g}", **dot))
     marks.append(mark(f"p > {SIGNIFICANT:g}", **dot, markerfacecolor="white"))
-    pairs = _pairs(table, settings)
+    pairs = pairs_of([name for name in settings["layouts"] if name in {*table["layout"], *table["other"]}])
     with style(plotting):
         figure, axes = panels(1, max(len(pairs), 1), marks, plotting, sharey=True)
-        for ax, (layout, other, rows) in zip(axes[0], pairs, strict=False):
+        for ax, (layout, other) in zip(axes[0], pairs, strict=False):
             ax.set_title(f"{layout} − {other}")
-            _differences(ax, rows, shades(table["prompt_length"], drawn([layout], settings, plotting)[layout]))
+            of_layout = shades(table["prompt_length"], drawn([layout], settings, plotting)[layout])
+            _differences(ax, of_pair(table, layout, other), of_layout)
             ax.set_xlabel("tokens of the text")
         _sides(axes[0], pairs)
         axes[0, 0].set_ylabel("difference of log perplexity\n(nats per token)")
@@ -169,26 +170,6 @@ def layout_figure(layouts: pd.DataFrame, settings: Mapping, plotting: Mapping) -
             axes[0, 0].text(0.5, 0.5, "one layout:\nnothing to compare", transform=axes[0, 0].transAxes, ha="center")
         named(figure, settings["conditions"][0])
     return figure
-
-
-def _looks(table: pd.DataFrame) -> dict[int, Look]:
-    return shades(table["prompt_length"], GREY)
-
-
-def _pairs(table: pd.DataFrame, settings: Mapping) -> list[tuple[str, str, pd.DataFrame]]:
-    """Each layout with the one that it is compared with, and the rows of layout - other."""
-    names = [name for name in settings["layouts"] if name in {*table["layout"], *table["other"]}]
-    found = []
-    for name in names:
-        wanted = [COMPARED.get(name), "prefix", names[0]]
-        other = next((each for each in wanted if each in names and each != name), None)
-        if other is None or (other == names[0] and name == "prefix"):
-            continue
-        rows = table[(table["layout"] == name) & (table["other"] == other)]
-        turned = table[(table["layout"] == other) & (table["other"] == name)]
-        turned = turned.assign(mean=-turned["mean"], low=-turned["high"], high=-turned["low"])
-        found.append((name, other, rows if len(rows) else turned))
-    return found
 
 
 def _differences(ax: Axes, rows: pd.DataFrame, looks: Mapping[int, Look]) -> None:
@@ -208,7 +189,7 @@ def _sides(axes: np.ndarray, pairs: list) -> None:
     """Around 0 the same room on both sides, and in each corner which layout is the better one."""
     most = max((np.abs(ax.get_ylim()).max() for ax in axes), default=1)
     axes[0].set_ylim(-1.2 * most, 1.2 * most)
-    for ax, (layout, other, _) in zip(axes, pairs, strict=False):
+    for ax, (layout, other) in zip(axes, pairs, strict=False):
         for y, name in ((0.98, other), (0.02, layout)):
             words = {"transform": ax.transAxes, "ha": "left", "va": "top" if y > 0.5 else "bottom"}
             ax.text(0.02, y, f"{name} is better", **words, size="small", color="0.35")

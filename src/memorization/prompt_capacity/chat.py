@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from memorization.prompt_capacity.questions import Question
 
 USER, HEADER, ASSISTANT = "question: {}", "answer:", "answer: {}"
 ANSWER = "\x00the answer\x00"  # in its place while a template is taken apart
-DATE = datetime(2024, 7, 26)  # today, to templates that name it: Llama 3's own, where it is told none
+TODAY = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}"  # to templates that name it; Llama 3's own default
 
 
 class Turn(NamedTuple):
@@ -87,13 +86,12 @@ class Format:
         """The tokenizer as transformers has it, which copies it."""
         from transformers import PreTrainedTokenizerFast
 
-        return PreTrainedTokenizerFast(tokenizer_object=self.tokenizer, chat_template=self.template, **self.specials)
+        template = f"{TODAY}{self.template}" if "strftime_now" in self.template else self.template
+        return PreTrainedTokenizerFast(tokenizer_object=self.tokenizer, chat_template=template, **self.specials)
 
     def _rendered(self, messages: list[dict], header: bool) -> str:
         try:
-            return self._chatting.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=header, strftime_now=DATE.strftime
-            )
+            return self._chatting.apply_chat_template(messages, tokenize=False, add_generation_prompt=header)
         except Exception as error:  # of Jinja, or the template's own
             why = " ".join(str(error).split())[:200]
             raise ValueError(

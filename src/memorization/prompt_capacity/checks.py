@@ -97,6 +97,12 @@ def _check_model(family: Family, name: str) -> None:
                 f"{where}.max_length: {condition['max_length']}; allowed: at least the row_length of {data['name']}, "
                 f"{data['row_length']}"
             )
+        rank = section["progressive"]["rank"]
+        if condition["progressive"] and rank is not None and rank > condition["d_model"]:
+            raise ConfigurationError(
+                f"{family.name}.progressive.rank: {rank}; allowed: null, or at most the d_model of {name}, "
+                f"{condition['d_model']}"
+            )
     elif data["kind"] == "python":
         raise ConfigurationError(f"{where}.dataset: {data['name']} is of kind python; allowed: of kind texts")
     else:

@@ -50,7 +50,7 @@ def shades(prompt_lengths: Iterable[int], hue: tuple) -> dict[int, Look]:
     """The look of each length of prompts, the darker the longer."""
     lengths = sorted(set(prompt_lengths))
     ends = [_mixed(hue, 1, LIGHTEST), hue, _mixed(hue, 0, DARKEST)]
-    colors = sns.blend_palette(ends, len(lengths)) if len(lengths) > 1 else [hue]
+    colors = sns.blend_palette(ends, len(lengths)) if len(lengths) > 1 else [hue] * len(lengths)
     marks = (MARKERS * (1 + len(lengths) // len(MARKERS)))[: len(lengths)]
     return {k: Look(color, mark, f"k = {k}") for k, color, mark in zip(lengths, colors, marks, strict=True)}
 

@@ -52,7 +52,7 @@ class FrozenModel:
         found = sha256()
         for name, tensor in sorted(self.model.state_dict().items()):
             found.update(name.encode())
-            found.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         return found.hexdigest()
 
     def logits(self, inputs: Inputs) -> tuple[Tensor, Tensor]:

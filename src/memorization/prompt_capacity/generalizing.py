@@ -85,6 +85,21 @@ def split(
     return Split([questions[n] for n in order], held_out[:n_validation], asked)
 
 
+def fitting(model: FrozenModel, form: Format, questions: Sequence[Question], settings: Mapping) -> list[Question]:
+    """The questions that a model has room for, with P, the answer, and as many tokens as it may answer."""
+    if model.max_length is None:
+        return list(questions)
+    room = model.max_length - settings["prompt_length"]
+    lengths = [(len(each.user) + len(each.header), len(each.answer)) for each in form.turns(questions)]
+    found = [
+        question
+        for question, (asked, answer) in zip(questions, lengths, strict=True)
+        if asked + max(answer, settings["max_new_tokens"]) <= room
+    ]
+    print(f"{len(found)} of {len(questions)} questions fit into {model.max_length} tokens", flush=True)
+    return found
+
+
 class QuestionLearner:
     """Prompts for a task in one layout, each on its own number of examples: a ``fit.Learner``.
 

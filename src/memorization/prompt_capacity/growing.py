@@ -88,7 +88,7 @@ def grow(learner: GrowingLearner, steps: int, unfinished: Unfinished, report_sec
             recorder.append(horizon=learner.horizon.cpu())
 
     def stop(done: int) -> int:
-        return min(steps, (done // ASK_EVERY + 1) * ASK_EVERY) if learner.active else max(done, 1)
+        return min(steps, -(-(done + bool(learner.active)) // ASK_EVERY) * ASK_EVERY)
 
     fit(learner, record, recorder, steps, unfinished, report_seconds, stop=stop)
     return recorder.arrays()
@@ -108,7 +108,8 @@ def horizon_table(learner: GrowingLearner, steps: int, about: Mapping) -> pd.Dat
     model, cell = learner.model, learner.cell
     horizon, since = learner.horizon.long().cpu().numpy(), learner.since.cpu().numpy()
     without, owner = token_scores(model, cell.without(model.begin)).nll, cell.inputs(learner.best.cpu()).owner.numpy()
-    first = np.array([row[: horizon[of]].sum() for row, of in zip(without, owner, strict=True)])
+    skipped = 0 if learner.settings["score_first_token"] else 1
+    first = np.array([row[skipped:][: horizon[of]].sum() for row, of in zip(without, owner, strict=True)])
     layouts = [layout_name(layout) for layout in cell.layout_of]
     left = learner.left.cpu().numpy()
     stopped_growing = steps - since >= learner.settings["patience"]

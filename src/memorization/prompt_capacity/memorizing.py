@@ -114,14 +114,14 @@ class PromptLearner:
         layouts, trials = cell.layout_of, cell.trial_of
         copies = [(layouts[n] == "solo", trials[n], layouts[:n].count(layouts[n])) for n in range(len(layouts))]
 
-        def rng(prompt: int) -> np.random.Generator:
+        def rng(prompt: int, *purpose: str) -> np.random.Generator:
             """Layouts begin alike: the stream is of the trial, and in ``solo`` of the text."""
             is_solo, trial, place = copies[prompt]
-            return generator(FAMILY, seed, place if is_solo else trial, "text" if is_solo else "prompt")
+            return generator(FAMILY, seed, place if is_solo else trial, "text" if is_solo else "prompt", *purpose)
 
         rank = settings.get("rank")
         first = first_prompts(settings["init"], model.embedding, cell.length, rng)
-        basis = subspaces(rank, model.d_model, rng) if rank else None
+        basis = subspaces(rank, model.d_model, lambda prompt: rng(prompt, "subspace")) if rank else None
         self.embeddings = PromptEmbeddings(len(layouts), cell.length, model.d_model, first, rank, basis).to(
             model.device
         )
@@ -175,6 +175,8 @@ class PromptLearner:
         if stays:
             self.optimizer.zero_grad(set_to_none=True)
             losses[stays].sum().backward()
+            for prompt in leaves:  # a gradient of zeros would move it on
+                self.embeddings.trained[prompt].grad = None
             self.optimizer.step()
         return self.loss.sum()
 
@@ -228,7 +230,7 @@ def memorize(
     ----------
     learner : what is trained
     steps : iterates that are evaluated at most; the first is untrained
-    n_records : log-spaced iterates that are recorded
+    n_records : log-spaced iterates that are recorded, and the last one
     unfinished, report_seconds : as in ``training.fit.fit``
 
     Returns
@@ -252,7 +254,7 @@ def memorize(
         if not step:
             return
         recorder.append(losses=learner.loss.cpu())
-        if step - 1 in recorded:
+        if step - 1 in recorded or (not learner.active and step % ASK_EVERY == 0):  # the last one too
             recorder.append(
                 step=step - 1,
                 right=learner.right.cpu(),
@@ -261,7 +263,7 @@ def memorize(
             )
 
     def stop(done: int) -> int:
-        return min(steps, (done // ASK_EVERY + 1) * ASK_EVERY) if learner.active else max(done, 1)
+        return min(steps, -(-(done + bool(learner.active)) // ASK_EVERY) * ASK_EVERY)
 
     fit(learner, record, recorder, steps, unfinished, report_seconds, stop=stop)
     ends = {"left": learner.left.long().cpu().numpy(), "best_step": learner.best_step.long().cpu().numpy()}

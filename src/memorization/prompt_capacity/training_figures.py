@@ -50,7 +50,7 @@ def dynamics_figure(cells: Sequence[Mapping[str, np.ndarray]], settings: Mapping
         )
         axes[0, 0].set_xscale("symlog", linthresh=1, linscale=0.4)
         axes[0, 0].xaxis.set_major_formatter("{x:g}")
-        axes[0, 0].set_xlim(left=-0.1)
+        axes[0, 0].set_xlim(-0.1, 1.3 * table["step"].max() + 0.1)
         for ax, label in zip(axes[:, 0], OF_STEPS.values(), strict=True):
             ax.set_ylabel(label)
         axes[-1, 0].set_ylim(bottom=0)

@@ -11,9 +11,9 @@ from memorization.training.devices import set_up
 with job(snakemake) as this:
     this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
     pool, states = Pool(read_arrays(this.input.texts)), list(map(read_tensors, this.input.model))
-    settings, path = this.settings("progressive"), this.unfinished(this.output.horizon)
+    settings, every = this.settings("progressive"), this.progress["checkpoint_seconds"]
     unfinished = {
-        k: Unfinished(f"{path}.k{k}", this.progress["checkpoint_seconds"]) for k in settings["prompt_lengths"]
+        k: Unfinished(this.unfinished(f"{this.output.horizon}.k{k}"), every) for k in settings["prompt_lengths"]
     }
     run = this.wildcards.condition, this.seed, list(map(read_table, this.input.rates))
     with unchanged(this.settings("condition"), states, pool.vocabulary, this.device) as model:
