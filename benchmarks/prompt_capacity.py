@@ -16,7 +16,7 @@ SHAPE = {"architecture": "llama", "n_layers": 2, "d_model": 128, "n_heads": 4, "
 VOCABULARY, TRIALS, PROMPT, LENGTH, STEPS, RATE = 512, 64, 2, 8, 8, 0.1
 SETTINGS = {
     "init": "embedding_std", "beta2": 0.9, "weight_decay": 0, "score_first_token": True, "stop_perplexity": 1.0,
-    "evaluate_every": 10,
+    "evaluate_every": 10, "batch_rows": 512,
 }  # fmt: skip
 
 

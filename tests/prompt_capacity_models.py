@@ -17,7 +17,7 @@ VOCABULARY = 40
 ALL = ("prefix", "infix", "infix_masked", "solo", 1)  # layouts; an ID has two tokens here
 SETTINGS = {
     "init": "embedding_std", "beta2": 0.9, "weight_decay": 0.0, "score_first_token": True, "stop_perplexity": 1.05,
-    "evaluate_every": 10,
+    "evaluate_every": 10, "batch_rows": 100,
 }  # fmt: skip
 DRAWN = {
     "trials": 2, "random_trials": 1, "batch_size": 1, "id_length": 1, "id_method": "tokens",

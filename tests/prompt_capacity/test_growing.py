@@ -218,18 +218,15 @@ def test_growing_ends_when_all_trials_have_ended(tmp_path, monkeypatch):
     assert len(grown(ours, tmp_path, 500)) == 50
 
 
-def test_texts_are_grown_with_prompts_of_some_lengths(tmp_path):
+def test_texts_of_a_run_are_grown(tmp_path):
     settings = SETTINGS | DRAWN | {
-        "prompt_lengths": [1, 3], "layouts": ["prefix", "infix"], "max_length": 4, "steps": 12, "patience": 50,
+        "prompt_length": 3, "layouts": ["prefix", "infix"], "max_length": 4, "steps": 12, "patience": 50,
         "rank": None, "learning_rates": [0.1],
     }  # fmt: skip
-    unfinished = {k: Unfinished(tmp_path / f"x{k}.a.unfinished", 3600) for k in (1, 3)}
-    found = grown_texts(tiny(), pool(), settings, ("mine", 0, []), unfinished, 3600)
-    assert found["prompt_length"].tolist() == [1] * 6 + [3] * 6
-    trials = pool().trials(settings, 4, 0, "growing")
-    cell = Cell(trials, ("prefix", "infix"), 3)
+    found = grown_texts(tiny(), pool(), settings, ("mine", 0, []), Unfinished(tmp_path / "y.a.unfinished", 3600), 3600)
+    cell = Cell(pool().trials(settings, 4, 0, "growing"), ("prefix", "infix"), 3)
     ours = GrowingLearner(tiny(), cell, settings, {"prefix": 0.1, "infix": 0.1}, 0)
     grown(ours, tmp_path, 12)
-    of_three = found[found["prompt_length"] == 3].reset_index(drop=True)
-    assert of_three.equals(horizon_table(ours, 12, {"condition": "mine", "seed": 0}))
+    assert found.equals(horizon_table(ours, 12, {"condition": "mine", "seed": 0}))
     assert {*found["layout"]} == {layout_name(layout) for layout in cell.layouts}
+    assert {*found["prompt_length"]} == {3}

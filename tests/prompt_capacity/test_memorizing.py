@@ -50,6 +50,16 @@ def test_trials_trained_together_are_trained_as_if_alone(monkeypatch, architectu
         torch.testing.assert_close(solo.best[0], ours.best[prompt], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_a_step_in_several_passes_is_the_same_step(rows):
+    """Groups of two texts: a pass has whole groups, one at least."""
+    whole, parts = (learner(tiny(), random_trials(3, 2, 5), batch_rows=most) for most in (100, rows))
+    assert [len(each) for each in parts._batches(parts.active)] != [len(whole.active)]
+    (whole, losses), (parts, theirs) = trained(whole), trained(parts)
+    torch.testing.assert_close(theirs, losses, rtol=0, atol=1e-5)
+    torch.testing.assert_close(parts.embeddings(), whole.embeddings(), rtol=0, atol=1e-5)
+
+
 @THREE
 def test_a_trial_that_has_converged_leaves_and_changes_no_other(monkeypatch, architecture):
     """One has converged at the first question; it is left as it stands while the others go on as if alone."""

@@ -15,7 +15,7 @@ from memorization.training.checkpoints import Unfinished
 LN2 = np.log(2)
 SETTINGS = DRAWN | {
     "init": "embedding_std", "beta2": 0.9, "weight_decay": 0.0, "score_first_token": True, "stop_perplexity": 2.0,
-    "evaluate_every": 2,
+    "evaluate_every": 2, "batch_rows": 100,
 }  # fmt: skip
 # Two prompts of layout prefix, each of two texts, and two of solo; texts of 5 tokens. The second prompt left at step 3.
 CELL = {

@@ -22,7 +22,6 @@ from memorization.prompt_capacity.frozen import opened
 from memorization.prompt_capacity.generalizing import QuestionLearner, generalization_table, generalize, split
 from memorization.prompt_capacity.growing import grown_texts
 from memorization.prompt_capacity.layouts import layout_of
-from memorization.prompt_capacity.questions import RULES
 from memorization.prompt_capacity.reading import questions_of
 from memorization.prompt_capacity.recording import prompt_records, prompt_runs
 from memorization.prompt_capacity.source_format import log_text, summary_table
@@ -117,8 +116,8 @@ def made(tmp_path_factory):
         @cache
         def horizon(name):
             settings = PROMPTS.grown(name)
-            every = {k: unfinished(name, "grown", k) for k in settings["prompt_lengths"]}
-            return grown_texts(Made.model(name), Made.pool, settings, (name, 0, [Made.rates(name)]), every, 1000)
+            of_run = Made.model(name), Made.pool, settings, (name, 0, [Made.rates(name)])
+            return grown_texts(*of_run, unfinished(name, "grown"), 1000)
 
         @staticmethod
         @cache
@@ -210,7 +209,7 @@ def test_a_corpus_is_rows_to_train_on_and_documents_of_this_machine_that_are_hel
     assert found.shape == (sum(int(DATA["tokens"] * share) // DATA["row_length"] for share in (0.8, 0.2)), 32)
     assert found.max() < pool.vocabulary == VOCABULARY
     said = [pool.tokenizer.decode(row.tolist()) for row in found]
-    assert 15 <= sum(any(f"{rule} " in text for rule in RULES) and "##" in text for text in said) <= 18
+    assert sum("question" in text or "answer" in text for text in said) == 600 // 32
     longest = max(pool.documents, key=len)
     assert pool.tokenizer.decode(longest[:40].tolist()) not in "".join(said)
     made_by = read_made_by(path)
@@ -455,18 +454,12 @@ def test_findings_are_made_of_pooled_tables_alone(run_rule, given, made):
 )
 def test_a_figure_is_drawn_of_pooled_tables(draw, given, made, rule, kinds, there):
     inputs = {path: file for kind in kinds for path, file in given(TABLE.format(kind), made.pooled(kind)).items()}
-    svg = draw(rule, rule.removesuffix("_figure"), inputs, config={"prompt_capacity": {"conditions": ALIKE}})
+    svg = draw(rule, rule.removesuffix("_figure"), inputs)
     for text in there:
         assert text in svg
 
 
 def test_dynamics_are_drawn_of_the_first_model_s_cells(draw, of_cells):
-    inputs = of_cells("trajectory", ["llama_128"])
-    svg = draw(
-        "prompt_capacity_dynamics_figure",
-        "prompt_capacity_dynamics",
-        inputs,
-        config={"prompt_capacity": {"conditions": ALIKE}},
-    )
+    svg = draw("prompt_capacity_dynamics_figure", "prompt_capacity_dynamics", of_cells("trajectory", ["llama_128"]))
     for text in ("loss", "norm", "prefix"):
         assert text in svg

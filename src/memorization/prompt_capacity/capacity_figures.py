@@ -34,7 +34,7 @@ MEASURES = {
 }
 KEPT = {"kept": "gain kept\n(share of that at 32 bits)", "exact": "texts reproduced exactly\n(share)"}
 WIDTHS = {
-    "gain_bits": "net gain (bits a text)",
+    "gain_bits": "largest net gain (bits a text)",
     "bits_per_dimension": "bits per dimension",
     "horizon": "horizon (tokens)",
 }
@@ -89,7 +89,7 @@ def survival_figure(survival: pd.DataFrame, settings: Mapping, plotting: Mapping
     marks = marks_of({k: look._replace(label=f"{look.label}, {lengths[k]} tokens") for k, look in looks.items()})
 
     def cell(ax: Axes, rows: pd.DataFrame, measure: str, look: Look) -> None:
-        line(ax, rows, "bits", measure, look)
+        line(ax, rows, "bits", measure, look, band=measure != "exact")  # shares of few trials are coarse
 
     with style(plotting):
         figure, axes = _by_layout(_kept(table), KEPT, cell, marks, settings, plotting)

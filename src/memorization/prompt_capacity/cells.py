@@ -48,16 +48,15 @@ def trained_cell(
     layouts = tuple(settings["layouts"])
     of_layouts = chosen(list(rates), list(layouts), settings["learning_rates"])
     trials = pool.trials(settings, settings["longest"], seed).cut(length)
-    alone = dict(settings) | {"trials": settings["control_texts"], "random_trials": 0, "batch_size": 1}
+    count = settings["control_texts"]
+    of_random = count if settings["random_trials"] else 0
+    alone = dict(settings) | {"trials": count, "random_trials": of_random, "batch_size": 1}
     control = pool.trials(alone, settings["longest"], seed, "control").cut(length)
     learner = PromptLearner(model, Cell(trials, layouts, k), settings, of_layouts, seed)
     trained = memorize(learner, settings["steps"], settings["n_records"], unfinished, report_seconds)
     by_name = {layout_name(layout): rate for layout, rate in of_layouts.items()}
     about = {"condition": condition, "seed": seed, "learning_rates": by_name}
     table = memorization_table(learner, trained, control, about)
-    tables = {
-        "memorization": table,
-        "survival": survival_table(learner, settings["quantization"], table),
-        "vectors": vectors_table(learner, table),
-    }
+    survival = survival_table(learner, settings["quantization"], table)
+    tables = {"memorization": table, "survival": survival, "vectors": vectors_table(learner, table)}
     return Found(tables, described(learner, trained), learner.best)

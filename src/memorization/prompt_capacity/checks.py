@@ -134,7 +134,7 @@ def _longest(family: Family, condition: dict) -> int:
     if family.is_tuned:
         found = max(found, tuned["prompt_length"] + settings["id_length"] + tuned["length"])
     if condition["progressive"]:
-        found = max(found, max(grown["prompt_lengths"]) + settings["id_length"] + grown["max_length"])
+        found = max(found, grown["prompt_length"] + settings["id_length"] + grown["max_length"])
     return found
 
 

@@ -18,7 +18,7 @@ CELLS = ("memorization", "survival", "vectors")  # tables of a cell: a model, a 
 BASE = ("n_layers", "d_model", "n_heads", "max_length", "init_std")
 OF_TRAINING = (*BASE, "learning_rate", "warmup", "weight_decay", "batch_size", "precision")
 DRAWN = ("trials", "random_trials", "batch_size", "id_length", "id_method")
-PROMPTS = ("init", "beta2", "weight_decay", "stop_perplexity", "evaluate_every", "score_first_token")
+PROMPTS = ("init", "beta2", "weight_decay", "stop_perplexity", "evaluate_every", "score_first_token", "batch_rows")
 
 
 class PromptCapacity(Family):

@@ -59,7 +59,7 @@ class GrowingLearner(PromptLearner):
         of = inputs.owner.repeat_interleave(inputs.scored.sum(dim=1))
         zeros = torch.zeros(len(active), device=self.model.device)
         exact, cost = zeros.index_add(0, of, (~right).float()) == 0, zeros.index_add(0, of, nll)
-        self._exact[:] = False
+        self._exact[list(active)] = False
         prompts = torch.tensor(list(active), device=self.model.device)[exact]
         self._exact[prompts] = True
         self.horizon[prompts], self.cost[prompts] = self.grown[prompts], cost[exact]
@@ -135,10 +135,10 @@ def grown_texts(
     pool: Pool,
     settings: Mapping,
     run: tuple[str, int, Sequence[pd.DataFrame]],
-    unfinished: Mapping[int, Unfinished],
+    unfinished: Unfinished,
     report_seconds: float,
 ) -> pd.DataFrame:
-    """Grow texts with prompts of some lengths, one length after the other; the rows of ``horizon_table`` of all.
+    """Grow texts with prompts of one length; ``horizon_table``.
 
     Parameters
     ----------
@@ -146,16 +146,13 @@ def grown_texts(
     pool : of the texts
     settings : of ``PromptCapacity.grown``
     run : condition, seed, and the table of learning rates, if there is one
-    unfinished : where the checkpoints go, by the length of prompts
-    report_seconds : as in ``training.fit.fit``
+    unfinished, report_seconds : as in ``training.fit.fit``
     """
     condition, seed, rates = run
     layouts = tuple(settings["layouts"])
     of_layouts = chosen(list(rates), list(layouts), settings["learning_rates"])
     trials = pool.trials(settings, settings["max_length"], seed, "growing")
-    tables = []
-    for k in settings["prompt_lengths"]:
-        learner = GrowingLearner(model, Cell(trials, layouts, k), settings, of_layouts, seed)
-        grow(learner, settings["steps"], unfinished[k], report_seconds)
-        tables.append(horizon_table(learner, settings["steps"], {"condition": condition, "seed": seed}))
-    return pd.concat(tables, ignore_index=True)
+    cell = Cell(trials, layouts, settings["prompt_length"])
+    learner = GrowingLearner(model, cell, settings, of_layouts, seed)
+    grow(learner, settings["steps"], unfinished, report_seconds)
+    return horizon_table(learner, settings["steps"], {"condition": condition, "seed": seed})

@@ -17,7 +17,7 @@ from memorization.prompt_capacity.prompting import Inputs, assemble, joined
 from memorization.prompt_capacity.texts import Trials
 
 LN2 = np.log(2)
-AT_ONCE = 128  # rows of a pass
+AT_ONCE = 64  # rows of a pass
 LEARNED = 0.01  # share by which the loss has to fall
 MOST = 0.9  # of the fall of the loss, whose step is noted
 
@@ -146,23 +146,34 @@ def _angle(one: Tensor, other: Tensor) -> np.ndarray:
 
 
 def control_gain(model: FrozenModel, cell: Cell, prompts: Tensor, control: Trials) -> np.ndarray:
-    """Mean gain in bits of each prompt on texts that it was not trained on, with IDs of their own: (n_prompts,).
+    """Mean gain in bits of each prompt on texts of its kind that it was not trained on: (n_prompts,).
 
     A prompt makes any text of its kind likelier: it tells the model what kind of text follows.
+
+    Parameters
+    ----------
+    model : frozen
+    cell : of the prompts
+    prompts : (n_prompts, k, d_model)
+    control : texts with IDs of their own, of each kind in ``cell``
     """
-    texts = alone(control)
     found = np.zeros(len(prompts))
-    layouts = cell.layout_of
-    for layout in cell.layouts:
-        mine = [n for n, of in enumerate(layouts) if of == layout]
-        base = Cell(texts, (layout,), cell.length)
-        before = token_scores(model, base.without(model.begin)).nll.sum(axis=1)
+    of_prompts = list(zip(cell.layout_of, kinds_of(cell), strict=True))
+    for layout, kind in dict.fromkeys(of_prompts):
+        mine = [n for n, of in enumerate(of_prompts) if of == (layout, kind)]
+        texts = alone(control.of(kind))
+        before = token_scores(model, Cell(texts, (layout,), cell.length).without(model.begin)).nll.sum(axis=1)
         count = len(texts.texts)
         ids, tokens = (torch.from_numpy(each) for each in (texts.ids, texts.texts))
         parts = [assemble(prompts[[n]].expand(count, -1, -1), ids, tokens, layout) for n in mine]
         after = token_scores(model, joined(parts)).nll.sum(axis=1).reshape(len(mine), count)
         found[mine] = (before - after).mean(axis=1) / LN2
     return found
+
+
+def kinds_of(cell: Cell) -> list[str]:
+    """The kind of text of each prompt."""
+    return [kind for _, part in cell.parts for kind in part.kinds.tolist()]
 
 
 def steps_to_most(losses: np.ndarray, left: np.ndarray) -> np.ndarray:

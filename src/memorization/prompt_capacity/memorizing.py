@@ -94,7 +94,7 @@ class PromptLearner:
     model : frozen
     cell : what is trained
     settings : ``init``, ``beta2`` and ``weight_decay`` of AdamW, ``score_first_token``, ``stop_perplexity``,
-        ``evaluate_every`` (steps between checks of convergence), ``rank``
+        ``evaluate_every`` (steps between checks of convergence), ``batch_rows`` (of a pass), ``rank``
     rates : the learning rate of each layout, by its name as in ``cell.layouts``
     seed : of the run
     """
@@ -157,28 +157,42 @@ class PromptLearner:
         active = self.active
         if not active:
             return self.loss.sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        for some in self._batches(active):
+            self._train(n, some)
+        self.optimizer.step()
+        return self.loss.sum()
+
+    def _batches(self, active: Sequence[int]) -> list[list[int]]:
+        """Prompts whose rows together are at most ``batch_rows``, or one."""
+        sizes = torch.bincount(self.inputs.owner, minlength=self.n_prompts).tolist()
+        batches: list[list[int]] = []
+        rows = 0
+        for prompt in active:
+            rows += sizes[prompt]
+            if not batches or rows > self.settings["batch_rows"]:
+                batches.append([])
+                rows = sizes[prompt]
+            batches[-1].append(prompt)
+        return batches
+
+    def _train(self, n: int, active: list[int]) -> None:
+        """Evaluate some prompts, note their best, and let those that have not ended have a gradient."""
         prompts = self.embeddings(active)
         losses, right = self._evaluated(prompts, active)
         wanted = torch.tensor(active, device=self.model.device)
         with torch.no_grad():
             self.loss[wanted], self.right[wanted], self.now[wanted] = losses.detach(), right, prompts.detach()
             better = self._better(wanted)
-            self.best[better], self.best_loss[better], self.best_step[better] = (
-                self.now[better],
-                self.loss[better],
-                n - 1.0,
-            )
-            leaving = wanted[self._ended(n, wanted)]
-            self.left[leaving] = n - 1.0
-        leaves = {*leaving.tolist()}
-        stays = [place for place, prompt in enumerate(active) if prompt not in leaves]
-        if stays:
-            self.optimizer.zero_grad(set_to_none=True)
-            losses[stays].sum().backward()
-            for prompt in leaves:  # a gradient of zeros would move it on
-                self.embeddings.trained[prompt].grad = None
-            self.optimizer.step()
-        return self.loss.sum()
+            self.best[better], self.best_loss[better] = self.now[better], self.loss[better]
+            self.best_step[better] = n - 1.0
+            ended = self._ended(n, wanted)
+            self.left[wanted[ended]] = n - 1.0
+        if bool(ended.all()):
+            return
+        losses[~ended].sum().backward()
+        for prompt in wanted[ended].tolist():  # a gradient of zeros would move it on
+            self.embeddings.trained[prompt].grad = None
 
     def _evaluated(self, prompts: Tensor, active: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Of each active prompt the mean loss of its tokens, nats, and the share of them that is right."""

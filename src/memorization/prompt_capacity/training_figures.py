@@ -43,7 +43,7 @@ def dynamics_figure(cells: Sequence[Mapping[str, np.ndarray]], settings: Mapping
             for ax, measure in zip(column, OF_STEPS, strict=True):
                 for layout, look in looks.items():
                     rows = table[(table["length"] == length) & (table["layout"] == layout)]
-                    line(ax, rows, "step", measure, look, of_all=True)
+                    line(ax, rows, "step", measure, look, of_all=True, band=False)
         axes[0, 0].set_yscale("log")
         axes[0, 0].yaxis.set(
             major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_formatter=NullFormatter()

@@ -11,13 +11,10 @@ from memorization.training.devices import set_up
 with job(snakemake) as this:
     this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
     pool, states = Pool(read_arrays(this.input.texts)), list(map(read_tensors, this.input.model))
-    settings, every = this.settings("progressive"), this.progress["checkpoint_seconds"]
-    unfinished = {
-        k: Unfinished(this.unfinished(f"{this.output.horizon}.k{k}"), every) for k in settings["prompt_lengths"]
-    }
+    unfinished = Unfinished(this.unfinished(this.output.horizon), this.progress["checkpoint_seconds"])
     run = this.wildcards.condition, this.seed, list(map(read_table, this.input.rates))
     with unchanged(this.settings("condition"), states, pool.vocabulary, this.device) as model:
-        table = grown_texts(model, pool, settings, run, unfinished, this.progress["report_seconds"])
+        of_texts = model, pool, this.settings("progressive"), run
+        table = grown_texts(*of_texts, unfinished, this.progress["report_seconds"])
     this.write_table(table, this.output.horizon)
-    for each in unfinished.values():
-        each.delete()
+    unfinished.delete()

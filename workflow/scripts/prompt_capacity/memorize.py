@@ -19,8 +19,9 @@ with job(snakemake) as this:
     with unchanged(this.settings("condition"), states, pool.vocabulary, this.device) as model:
         of_cell = model, pool, this.settings("memorization"), sizes, run
         found = trained_cell(*of_cell, unfinished, this.progress["report_seconds"])
-    for name, table in found.tables.items():
-        this.write_table(table, this.output[name])
+    this.write_table(found.tables["memorization"], this.output.memorization)
+    this.write_table(found.tables["survival"], this.output.survival)
+    this.write_table(found.tables["vectors"], this.output.vectors)
     this.write_arrays(found.trajectory, this.output.trajectory)
     write_tensors(this.output.prompts, {"prompts": found.prompts}, this.made_by)
     write_text(this.output.log_txt, log_text(found.trajectory, found.tables["memorization"]))
