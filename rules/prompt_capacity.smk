@@ -6,15 +6,16 @@
 PROMPTS = FAMILIES["prompt_capacity"]
 PROMPT_TEXTS = "results/prompt_capacity/datasets/{dataset}/texts.npz"
 PROMPT_MODEL = "results/prompt_capacity/models/{condition}/seed{seed}/model.safetensors"
-PROMPT_RATES = "results/prompt_capacity/runs/{condition}/seed{seed}/rates.parquet"
+PROMPT_RATES = "results/prompt_capacity/rates/{condition}.parquet"
 PROMPT_CELL = "results/prompt_capacity/cells/{condition}/seed{seed}/k{k}_length{length}"
 FILES["prompt_capacity"] = (
     {kind: f"{PROMPT_CELL}/{kind}.parquet" for kind in ("memorization", "survival", "vectors")}
     | {
         kind: f"results/prompt_capacity/runs/{{condition}}/seed{{seed}}/{kind}.parquet"
-        for kind in ("rates", "horizon", "records", "runs")
+        for kind in ("horizon", "records", "runs")
     }
     | {
+        "rates": PROMPT_RATES,
         "trajectory": f"{PROMPT_CELL}/trajectory.npz",
         "generalization": "results/prompt_capacity/generalization/{condition}/seed{seed}/{layout}.parquet",
     }
@@ -109,13 +110,15 @@ rule prompt_capacity_train:
 rule prompt_capacity_tune:
     input:
         texts=rules.prompt_capacity_train.input.texts,
-        model=lambda wildcards: [PROMPT_MODEL.format(**run) for run in PROMPTS.trained_run(**wildcards)],
+        model=lambda wildcards: [
+            PROMPT_MODEL.format(**run) for run in PROMPTS.first_trained_run(wildcards.condition)
+        ],
     output:
         rates=PROMPT_RATES,
     log:
-        "logs/prompt_capacity/tune/{condition}/seed{seed}.log",
+        "logs/prompt_capacity/tune/{condition}.log",
     benchmark:
-        "logs/prompt_capacity/tune/{condition}/seed{seed}.timing.tsv"
+        "logs/prompt_capacity/tune/{condition}.timing.tsv"
     conda:
         "../envs/training.yaml"
     threads: 1
@@ -126,9 +129,10 @@ rule prompt_capacity_tune:
     params:
         condition=lambda wildcards: canonical(PROMPTS.settings(wildcards.condition)),
         tuning=lambda wildcards: canonical(PROMPTS.tuned(wildcards.condition)),
+        seed=lambda wildcards: PROMPTS.seeds(wildcards.condition)[0],
         code=code_digest(f"{SCRIPTS}/prompt_capacity/tune.py"),
     message:
-        "prompt_capacity: choosing learning rates for {wildcards.condition}, seed {wildcards.seed}"
+        "prompt_capacity: choosing learning rates for {wildcards.condition}"
     script:
         "../workflow/scripts/prompt_capacity/tune.py"
 
@@ -136,8 +140,10 @@ rule prompt_capacity_tune:
 rule prompt_capacity_memorize:
     input:
         texts=rules.prompt_capacity_train.input.texts,
-        model=rules.prompt_capacity_tune.input.model,
-        rates=lambda wildcards: [PROMPT_RATES.format(**run) for run in PROMPTS.tuned_run(**wildcards)],
+        model=lambda wildcards: [
+            PROMPT_MODEL.format(**run) for run in PROMPTS.trained_run(wildcards.condition, wildcards.seed)
+        ],
+        rates=lambda wildcards: [PROMPT_RATES.format(condition=wildcards.condition)] * PROMPTS.is_tuned,
     output:
         memorization=FILES["prompt_capacity"]["memorization"],
         survival=FILES["prompt_capacity"]["survival"],
@@ -169,7 +175,7 @@ rule prompt_capacity_memorize:
 rule prompt_capacity_grow:
     input:
         texts=rules.prompt_capacity_train.input.texts,
-        model=rules.prompt_capacity_tune.input.model,
+        model=rules.prompt_capacity_memorize.input.model,
         rates=rules.prompt_capacity_memorize.input.rates,
     output:
         horizon=FILES["prompt_capacity"]["horizon"],
@@ -197,7 +203,7 @@ rule prompt_capacity_grow:
 rule prompt_capacity_generalize:
     input:
         texts=rules.prompt_capacity_train.input.texts,
-        model=rules.prompt_capacity_tune.input.model,
+        model=rules.prompt_capacity_memorize.input.model,
     output:
         generalization=FILES["prompt_capacity"]["generalization"],
         prompts="results/prompt_capacity/generalization/{condition}/seed{seed}/{layout}.safetensors",

@@ -10,6 +10,7 @@ from memorization.prompt_capacity.layouts import layout_name
 from memorization.prompt_capacity.measuring import (
     control_gain,
     greedy_prefix,
+    kinds_of,
     memorization_table,
     quantized,
     steps_to_most,
@@ -150,9 +151,11 @@ def test_what_a_prompt_gains_on_texts_that_it_was_not_trained_on(made):
     """A text at a time, with its own ID; without P a solo text has the token that begins texts."""
     cell, best = made.learner.cell, made.learner.best
     found = control_gain(made.model, cell, best, made.control)
+    kinds = kinds_of(cell)
+    assert {*kinds} == {*made.control.kinds} == {"text", "random"}
     for prompt, layout in enumerate(cell.layout_of):
         gains = []
-        for text in range(5):
+        for text in np.flatnonzero(made.control.kinds == kinds[prompt]):
             trial = type(made.control)(*(each[[text]] for each in vars(made.control).values()))
             alone = Cell(trial, (layout,), K)
             before, after = (

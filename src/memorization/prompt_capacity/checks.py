@@ -107,6 +107,7 @@ def _check_model(family: Family, name: str) -> None:
         raise ConfigurationError(f"{where}.dataset: {data['name']} is of kind python; allowed: of kind texts")
     else:
         _check_tokenizers(family, name, where)
+    _check_progressive(family, name, where)
     most = condition["max_length"] if trained else max_length_of(condition["model"])
     longest = _longest(family, condition)
     if most is not None and longest > most:
@@ -123,6 +124,15 @@ def _check_tokenizers(family: Family, name: str, where: str) -> None:
         raise ConfigurationError(
             f"{where}.model: its tokenizer gives other ids than {data['tokenizer']}, that of the data set "
             f"{data['name']}; allowed: models of one tokenizer, or a data set of its own"
+        )
+
+
+def _check_progressive(family: Family, name: str, where: str) -> None:
+    grown, condition = family.section["progressive"], family.condition(name)
+    if condition["progressive"] and grown["prompt_length"] not in condition["prompt_lengths"]:
+        raise ConfigurationError(
+            f"{where}.prompt_lengths: without {grown['prompt_length']}, progressive.prompt_length; allowed: with it, or "
+            "progressive: false"
         )
 
 

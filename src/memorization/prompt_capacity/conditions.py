@@ -93,22 +93,25 @@ class PromptCapacity(Family):
         data, settings = self.dataset(name), self.section["memorization"]
         place = {key: data.get(key) for key in ("start_index", "stride")}
         of_groups = {"n_trials": settings["trials"], "group_size": settings["batch_size"]}
-        return of_groups | {"longest": max(self.condition(name)["lengths"]), "place": place}
+        alike = [other for other in self.models if self.of_data(other) == self.of_data(name)]
+        longest = max(length for other in alike for length in self.condition(other)["lengths"])
+        return of_groups | {"longest": longest, "place": place}
 
     def of_data(self, name: str) -> dict:
         """The wildcard of a model's data set."""
         return {"dataset": self.condition(name)["dataset"]}
 
-    def trained_run(self, condition: str, seed: int | str, **_: str) -> list[dict]:
+    def trained_run(self, condition: str, seed: int | str) -> list[dict]:
         """The wildcards of a run, if its model is trained here."""
         return [{"condition": condition, "seed": seed}] if condition in self.names else []
 
-    def tuned_run(self, condition: str, seed: int | str, **_: str) -> list[dict]:
-        """The wildcards of a run whose learning rates are chosen among several; none where there is one."""
-        return [{"condition": condition, "seed": seed}] if self.is_tuned else []
+    def first_trained_run(self, condition: str) -> list[dict]:
+        """As ``trained_run``, of its first seed, for which the learning rates of all are chosen."""
+        return self.trained_run(condition, self.seeds(condition)[0])
 
     @property
     def is_tuned(self) -> bool:
+        """Whether learning rates are chosen among several."""
         return len(self.section["memorization"]["learning_rates"]) > 1
 
     def memorized(self, name: str) -> dict:
@@ -185,7 +188,7 @@ class PromptCapacity(Family):
         if self.generalizing:
             pooled["generalization"] = Files("generalization", self.asked)
         if self.is_tuned:
-            pooled["rates"] = Files("rates", runs)
+            pooled["rates"] = Files("rates", [{"condition": name} for name in every])
         found = {name: name for name in ("capacity", "layouts", "survival", "memorization")}
         found |= {name: name for name in ("horizon", "generalization") if name in pooled}
         horizon = {"horizon": Files("horizon_table", [{}])} if self.progressive else {}

@@ -59,8 +59,8 @@ def identifiers(
                 break
         else:
             raise ValueError(
-                f"id_length: {length} tokens by {method} cannot tell {len(texts)} texts apart; allowed: another id_method "
-                "or id_length, or smaller groups"
+                f"id_length: {length} tokens by {method} cannot tell {len(texts)} texts apart; allowed: another "
+                "id_method or id_length, or smaller groups"
             )
     return np.array(found, np.int64)
 
