@@ -11,9 +11,10 @@ from memorization.provenance import generator
 from memorization.statistics import bootstrap_interval
 
 ACCURATE = 0.99  # share of tokens
+HALF = 0.5  # of pairs: where more have converged in both layouts, their loss says nothing
 OF_PROMPTS = ["condition", "d_model", "seed", "layout", "kind", "prompt_length"]
 BLIND_TO = {"infix_masked": "infix"}  # with which layout each is compared first of all; all others with prefix
-OF_PAIRS = ("layout", "other", "metric", "unit", "n", "mean", "low", "high", "p", "smallest_p")
+OF_PAIRS = ("layout", "other", "metric", "unit", "n", "converged", "mean", "low", "high", "p", "smallest_p")
 METRICS = {"log_perplexity": "nats per token", "nll_bits": "bits", "exact": "share", "net_gain_bits": "bits"}
 
 
@@ -65,25 +66,34 @@ def layouts_table(memorization: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     ``condition``, ``prompt_length``, ``length``, ``kind``, ``layout``, ``other``, ``metric``, ``unit``; ``n`` pairs;
-    ``mean`` of layout - other, with a 95% bootstrap interval over trials within seeds, ``low``, ``high``; ``p`` of a
-    paired sign-flip test and the ``smallest_p`` that it can reach.
+    ``converged``, the share of pairs in which both have, and differ by how soon they were stopped; ``mean`` of
+    layout - other, with a 95% bootstrap interval over trials within seeds, ``low``, ``high``; ``p`` of a paired
+    sign-flip test and the ``smallest_p`` that it can reach.
     """
     named = memorization.assign(log_perplexity=np.log(memorization["perplexity"]))
     cell = ["condition", "prompt_length", "length", "kind"]
-    means = named.groupby([*cell, "layout", "seed", "trial"])[list(METRICS)].mean()
+    means = named.groupby([*cell, "layout", "seed", "trial"])[[*METRICS, "converged"]].mean()
     order = list(dict.fromkeys(memorization["layout"]))
     rows = []
     for key, part in means.groupby(cell, sort=True):
         of_layouts = {name: each.droplevel([*cell, "layout"]) for name, each in part.groupby("layout")}
         for other, layout in combinations([name for name in order if name in of_layouts], 2):
             difference = of_layouts[layout] - of_layouts[other]
+            both = (of_layouts[layout]["converged"] * of_layouts[other]["converged"]).mean()
             for metric, unit in METRICS.items():
                 values = difference[metric]
                 seeds = [each.to_numpy() for _, each in values.groupby("seed")]
                 names = "prompt_capacity", *map(str, key), layout, other, metric
                 mean, low, high = bootstrap_interval(seeds, generator(*names, "bootstrap"))
                 test = sign_flip_test(values.to_numpy(), generator(*names, "sign flips"))
-                found = {"layout": layout, "other": other, "metric": metric, "unit": unit, "n": len(values)}
+                found = {
+                    "layout": layout,
+                    "other": other,
+                    "metric": metric,
+                    "unit": unit,
+                    "n": len(values),
+                    "converged": both,
+                }
                 found |= {"mean": mean, "low": low, "high": high, "p": test["p"], "smallest_p": test["smallest_p"]}
                 rows.append(dict(zip(cell, key, strict=True)) | found)
     return pd.DataFrame(rows, columns=[*cell, *OF_PAIRS])

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memorization.plotting import over_seeds_points, style
-from memorization.prompt_capacity.capacity import capacity_table, of_pair, of_shared_lengths, pairs_of
+from memorization.prompt_capacity.capacity import HALF, capacity_table, of_pair, of_shared_lengths, pairs_of
 from memorization.prompt_capacity.figures import (
     ZERO,
     Look,
@@ -135,10 +135,10 @@ def _mostly_exact(table: pd.DataFrame) -> dict[int, int]:
 def _kept(table: pd.DataFrame) -> pd.DataFrame:
     """A row a seed, layout, k and number of bits: ``exact``, and ``kept``, the share of the gain at 32 bits."""
     prompts = ["seed", "layout", "prompt_length"]
-    means = table.groupby([*prompts, "bits"])[["gain_bits", "exact"]].mean().reset_index()
-    whole = means.loc[means["bits"] == 32, [*prompts, "gain_bits"]].rename(columns={"gain_bits": "whole"})
+    means = table.groupby([*prompts, "bits"])[["net_gain_bits", "exact"]].mean().reset_index()
+    whole = means.loc[means["bits"] == 32, [*prompts, "net_gain_bits"]].rename(columns={"net_gain_bits": "whole"})
     means = means.merge(whole, on=prompts)
-    return means.assign(kept=means["gain_bits"] / means["whole"].where(means["whole"] > 0))
+    return means.assign(kept=means["net_gain_bits"] / means["whole"].where(means["whole"] > 0))
 
 
 def layout_figure(layouts: pd.DataFrame, settings: Mapping, plotting: Mapping) -> Figure:
@@ -151,6 +151,7 @@ def layout_figure(layouts: pd.DataFrame, settings: Mapping, plotting: Mapping) -
     """
     table = first_condition(layouts, settings)
     table = table[(table["kind"] == "text") & (table["metric"] == "log_perplexity")]
+    table = table[(table["converged"] <= HALF) | (table["converged"].min() > HALF)]
     looks = shades(table["prompt_length"], GREY)
     dot = {"linestyle": "", "color": "black", "marker": "o"}
     marks = [mark(look.label, **dot | {"color": look.color, "marker": look.marker}) for look in looks.values()]

@@ -57,6 +57,6 @@ def trained_cell(
     by_name = {layout_name(layout): rate for layout, rate in of_layouts.items()}
     about = {"condition": condition, "seed": seed, "learning_rates": by_name}
     table = memorization_table(learner, trained, control, about)
-    survival = survival_table(learner, settings["quantization"], table)
+    survival = survival_table(learner, settings["quantization"], control, table)
     tables = {"memorization": table, "survival": survival, "vectors": vectors_table(learner, table)}
     return Found(tables, described(learner, trained), learner.best)

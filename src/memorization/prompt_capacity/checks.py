@@ -131,8 +131,8 @@ def _check_progressive(family: Family, name: str, where: str) -> None:
     grown, condition = family.section["progressive"], family.condition(name)
     if condition["progressive"] and grown["prompt_length"] not in condition["prompt_lengths"]:
         raise ConfigurationError(
-            f"{where}.prompt_lengths: without {grown['prompt_length']}, progressive.prompt_length; allowed: with it, or "
-            "progressive: false"
+            f"{where}.prompt_lengths: without {grown['prompt_length']}, progressive.prompt_length; allowed: with it, "
+            "or progressive: false"
         )
 
 

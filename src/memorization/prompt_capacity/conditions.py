@@ -15,10 +15,10 @@ from memorization.prompt_capacity.checks import check_family
 from memorization.prompt_capacity.layouts import layout_name
 
 CELLS = ("memorization", "survival", "vectors")  # tables of a cell: a model, a seed, a k and a length
-BASE = ("n_layers", "d_model", "n_heads", "max_length", "init_std")
-OF_TRAINING = (*BASE, "learning_rate", "warmup", "weight_decay", "batch_size", "precision")
-DRAWN = ("trials", "random_trials", "batch_size", "id_length", "id_method")
-PROMPTS = ("init", "beta2", "weight_decay", "stop_perplexity", "evaluate_every", "score_first_token", "batch_rows")
+OF_IDS = ("batch_size", "id_length", "id_method")
+DRAWN = ("trials", "random_trials", *OF_IDS)
+GROWING = ("init", "beta2", "weight_decay", "score_first_token", "batch_rows")
+PROMPTS = (*GROWING, "stop_perplexity", "evaluate_every")
 
 
 class PromptCapacity(Family):
@@ -34,8 +34,8 @@ class PromptCapacity(Family):
 
     @property
     def models(self) -> list[str]:
-        """The names of all models: of conditions, which are trained, and of those from elsewhere."""
-        return [*self.names, *self.pretrained]
+        """The names of all models: those from elsewhere, and of conditions, which are trained."""
+        return [*self.pretrained, *self.names]
 
     def condition(self, name: str) -> dict:
         """A model by its name, completed by the defaults."""
@@ -95,7 +95,7 @@ class PromptCapacity(Family):
         of_groups = {"n_trials": settings["trials"], "group_size": settings["batch_size"]}
         alike = [other for other in self.models if self.of_data(other) == self.of_data(name)]
         longest = max(length for other in alike for length in self.condition(other)["lengths"])
-        return of_groups | {"longest": longest, "place": place}
+        return of_groups | {"longest": longest, "place": place, "first_seed": self.seeds(name)[0]}
 
     def of_data(self, name: str) -> dict:
         """The wildcard of a model's data set."""
@@ -121,12 +121,12 @@ class PromptCapacity(Family):
 
     def tuned(self, name: str) -> dict:
         """The settings of the choice of learning rates."""
-        keys = (*DRAWN, *PROMPTS, "layouts", "learning_rates", "tuning")
+        keys = (*OF_IDS, *PROMPTS, "layouts", "learning_rates", "tuning")
         return {key: self.section["memorization"][key] for key in keys} | self.drawn(name)
 
     def grown(self, name: str) -> dict:
         """The settings of texts that grow."""
-        keys = (*DRAWN, *PROMPTS, "learning_rates")
+        keys = (*OF_IDS, *GROWING, "learning_rates")
         found = {key: self.section["memorization"][key] for key in keys} | self.drawn(name)
         return found | self.section["progressive"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from memorization.findings import Findings
-from memorization.prompt_capacity.capacity import capacity_table, of_pair, of_shared_lengths, pairs_of
+from memorization.prompt_capacity.capacity import HALF, capacity_table, of_pair, of_shared_lengths, pairs_of
 
 SHARE = "share of texts"
 ANSWERS = "share of test questions"
@@ -96,7 +96,7 @@ def random_tokens(findings: Findings, memorization: pd.DataFrame) -> None:
 def survival(findings: Findings, table: pd.DataFrame) -> None:
     """How much of the gain is left with fewer bits an entry, over texts of all lengths together."""
     for (condition, layout, k), rows in table.groupby(["condition", "layout", "prompt_length"], sort=False):
-        gains = rows.groupby(["seed", "bits"])["gain_bits"].sum().unstack("bits")
+        gains = rows.groupby(["seed", "bits"])["net_gain_bits"].sum().unstack("bits")
         whole = gains[32].where(gains[32] > 0)
         for bits in (each for each in FEWER_BITS if each in gains):
             kept = f"gain kept at {bits} bits an entry, {vectors(k)}"
@@ -104,15 +104,23 @@ def survival(findings: Findings, table: pd.DataFrame) -> None:
 
 
 def differences(findings: Findings, memorization: pd.DataFrame, layouts: pd.DataFrame) -> None:
-    """How layouts differ on the same texts: over seeds; of the trials of all seeds together p of random signs."""
+    """How layouts differ on the same texts: over seeds; of the trials of all seeds together p of random signs.
+
+    Without cells in which most pairs have converged in both layouts.
+    """
     texts = _of_text(memorization).assign(log_perplexity=lambda table: np.log(table["perplexity"]))
     cells = texts.groupby(["condition", "prompt_length", "length", "layout", "seed"])[list(PAIRS)].mean()
     for layout, other in pairs_of(list(dict.fromkeys(texts["layout"]))):
         tested = of_pair(_of_text(layouts), layout, other)
         for (condition, metric), rows in tested[tested["metric"].isin(PAIRS)].groupby(["condition", "metric"]):
+            rows = rows[rows["converged"] <= HALF]
+            if rows.empty:
+                continue
             name, unit = f"{condition}, {layout} - {other}", rows["unit"].iloc[0]
             values = cells.loc[condition, metric].unstack("layout")
             apart = values[layout] - values[other]
+            wanted = pd.MultiIndex.from_frame(rows[["prompt_length", "length"]])
+            apart = apart[apart.index.droplevel("seed").isin(wanted)]
             found = f"{PAIRS[metric]}, all k and lengths, difference"
             findings.add(found, name, apart.groupby("seed").mean(), unit)
             for row in rows.itertuples():

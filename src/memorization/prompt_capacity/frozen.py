@@ -14,6 +14,7 @@ from memorization.models.language_model import LanguageModel, build
 from memorization.prompt_capacity.prompting import PAD, Inputs
 
 ATTENDS = "attention_mask"
+STATE_SPACES = ("mamba", "mamba2", "falcon_mamba")  # by transformers' names: without attention
 
 
 class FrozenModel:
@@ -37,7 +38,7 @@ class FrozenModel:
         self.dtype = self._table.weight.dtype
         self.embedding = self._table.weight[: self.vocabulary].float().cpu().numpy()
         self.begin, self.end = (_token(getattr(self.model.config, name)) for name in ("bos_token_id", "eos_token_id"))
-        self.has_attention = self.model.config.model_type != "mamba"
+        self.has_attention = self.model.config.model_type not in STATE_SPACES
 
     @property
     def d_model(self) -> int:

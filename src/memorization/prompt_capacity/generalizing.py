@@ -19,7 +19,7 @@ from memorization.provenance import generator
 from memorization.training.checkpoints import Unfinished, restore, training_state
 from memorization.training.fit import Recorder, fit
 
-AT_ONCE = 64  # questions that are answered together
+AT_ONCE = 32  # questions that are answered together
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,11 @@ class QuestionLearner:
         with torch.no_grad():
             self.best = self.embeddings().clone()
         self.loss = torch.zeros(())
-        self.right, self.cost, self.best_step = -torch.ones(n), torch.zeros(n), torch.zeros(n)
+        self.right, self.cost, self.best_step = (
+            -torch.ones(n, dtype=torch.float64),
+            torch.zeros(n, dtype=torch.float64),
+            torch.zeros(n),
+        )
 
     def step(self, n: int) -> Tensor:
         """Update n of each prompt that has so many; the summed loss before it, nats a token."""
@@ -151,18 +155,24 @@ class QuestionLearner:
         size = self.settings["batch_size"]
         batches = [self.orders[prompt][(n - 1) * size : n * size] for prompt in active]
         batches = [batch[batch >= 0] for batch in batches]  # the last of an epoch may be smaller
-        turns = [self.train[example] for batch in batches for example in batch]
-        owner = [place for place, batch in enumerate(batches) for _ in batch]
-        inputs = ask(turns, owner, self.embeddings(active), self.layout).to(self.model.device)
-        losses = _mean_losses(self.model, inputs, len(active))
         self.optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()
+        at_once = max(1, self.settings["batch_rows"] // size)  # prompts
+        some = [slice(first, first + at_once) for first in range(0, len(active), at_once)]
+        self.loss = sum(self._backward(active[part], batches[part]) for part in some)
         self.optimizer.step()
         for prompt in active:
             if n in _looks(self.budgets[prompt].updates, self.settings["evaluations"]):
                 self._look(prompt, n)
-        self.loss = losses.detach().sum()
         return self.loss
+
+    def _backward(self, prompts: Sequence[int], batches: Sequence[np.ndarray]) -> Tensor:
+        """The summed loss of some prompts, each on its examples, after its gradient is theirs."""
+        turns = [self.train[example] for batch in batches for example in batch]
+        owner = [place for place, batch in enumerate(batches) for _ in batch]
+        inputs = ask(turns, owner, self.embeddings(prompts), self.layout).to(self.model.device)
+        loss = _mean_losses(self.model, inputs, len(prompts)).sum()
+        loss.backward()
+        return loss.detach()
 
     @torch.no_grad()
     def _look(self, prompt: int, n: int) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memorization.prompt_capacity.frozen import FrozenModel
 from memorization.prompt_capacity.layouts import layout_name
-from memorization.prompt_capacity.measuring import LN2, token_scores
+from memorization.prompt_capacity.measuring import LN2, kinds_of, token_scores
 from memorization.prompt_capacity.memorizing import ASK_EVERY, Cell, PromptLearner
 from memorization.prompt_capacity.prompting import Inputs
 from memorization.prompt_capacity.texts import Pool
@@ -39,7 +39,7 @@ class GrowingLearner(PromptLearner):
     kept = (*PromptLearner.kept, "grown", "horizon", "cost", "since")
 
     def __init__(self, model: FrozenModel, cell: Cell, settings: Mapping, rates: Mapping, seed: int):
-        super().__init__(model, cell, settings, rates, seed)
+        super().__init__(model, cell, settings, rates, seed, "growing")
         self.whole = int(self.inputs.scored[0].sum())
         self.grown = torch.ones_like(self.loss)  # tokens that are trained now
         self.horizon, self.cost, self.since = (torch.zeros_like(self.loss) for _ in range(3))
@@ -117,7 +117,7 @@ def horizon_table(learner: GrowingLearner, steps: int, about: Mapping) -> pd.Dat
         dict(about)
         | {
             "layout": layouts,
-            "kind": [kind for _, part in cell.parts for kind in part.kinds],
+            "kind": kinds_of(cell),
             "trial": cell.trial_of,
             "d_model": model.d_model,
             "prompt_length": cell.length,

@@ -41,12 +41,12 @@ def identifiers(
     """
     if method not in METHODS:
         raise ValueError(f"id_method: {method!r} is not one of {', '.join(METHODS)}")
-    vocabulary = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    ids = plain_ids(tokenizer)
     found: list[tuple[int, ...]] = []
     for text in texts:
         for attempt in range(TRIES):
             if method == "tokens":
-                each = tuple(rng.integers(vocabulary, size=length).tolist())
+                each = tuple(rng.choice(ids, size=length).tolist())
             elif method == "random_words":
                 words = [WORDS[n] for n in rng.integers(len(WORDS), size=length)]
                 each = _first_tokens(" ".join(words), length, tokenizer)
@@ -63,6 +63,11 @@ def identifiers(
                 "id_method or id_length, or smaller groups"
             )
     return np.array(found, np.int64)
+
+
+def plain_ids(tokenizer: "Tokenizer") -> np.ndarray:
+    """The ids of a tokenizer, sorted, without those of tokens that were added to it, such as ends of texts."""
+    return np.array(sorted({*tokenizer.get_vocab().values()} - {*tokenizer.get_added_tokens_decoder()}), np.int64)
 
 
 def _first_tokens(text: str, length: int, tokenizer: "Tokenizer") -> tuple[int, ...]:

@@ -17,8 +17,9 @@ from memorization.prompt_capacity.prompting import Inputs, assemble, joined
 from memorization.prompt_capacity.texts import Trials
 
 LN2 = np.log(2)
-AT_ONCE = 64  # rows of a pass
+AT_ONCE = 32  # rows of a pass, whose logits may be some GB
 LEARNED = 0.01  # share by which the loss has to fall
+OF_PROMPTS = ["condition", "seed", "layout", "kind", "trial", "d_model", "prompt_length", "length"]
 MOST = 0.9  # of the fall of the loss, whose step is noted
 
 
@@ -97,12 +98,11 @@ def memorization_table(
     ends = steps_to_most(losses, trained["left"])
     norms = {"norm_first": learner.first.cpu(), "norm_best": best}
     group = np.array([n for _, part in cell.parts for n in _group_places(cell, part)])
-    kinds = np.array([kind for _, part in cell.parts for kind in part.kinds.repeat(part.texts.shape[1])])
     table = {
         "condition": about["condition"],
         "seed": about["seed"],
         "layout": layouts[owner],
-        "kind": kinds,
+        "kind": np.array(kinds_of(cell))[owner],
         "trial": trials[owner],
         "text": group,
         "d_model": model.d_model,
@@ -191,32 +191,35 @@ def steps_to_most(losses: np.ndarray, left: np.ndarray) -> np.ndarray:
     return np.where(left < 0, np.nan, reached)
 
 
-def survival_table(learner: PromptLearner, bits: Sequence[int], table: pd.DataFrame) -> pd.DataFrame:
+def survival_table(learner: PromptLearner, bits: Sequence[int], control: Trials, table: pd.DataFrame) -> pd.DataFrame:
     """A row a prompt and number of bits: what the best iterate still holds with entries of so many bits.
 
     Parameters
     ----------
     learner : after training
     bits : of an entry
+    control : unseen texts, as in ``memorization_table``
     table : of ``memorization_table``
 
     Returns
     -------
-    See docs/reference/tables.md; ``stored_share`` is the gain over the bits of P.
+    See docs/reference/tables.md; ``stored_share`` is the net gain over the bits of P.
     """
     model, cell = learner.model, learner.cell
     without = token_scores(model, cell.without(model.begin)).nll.sum(axis=1) / LN2
-    names = ["condition", "seed", "layout", "kind", "trial", "d_model", "prompt_length", "length"]
-    rows = []
     whole = cell.inputs(learner.best.cpu())
     owner = whole.owner.numpy()
+    texts, of_prompt = np.bincount(owner), table.groupby(owner)[OF_PROMPTS].first()
+    rows = []
     for each in bits:
-        found = token_scores(model, replace(whole, prompts=quantized(learner.best.cpu(), each)))
+        prompts = quantized(learner.best.cpu(), each)
+        found = token_scores(model, replace(whole, prompts=prompts))
         gain = np.bincount(owner, without - found.nll.sum(axis=1) / LN2)
-        exact = np.bincount(owner, greedy_prefix(found.right) == found.right.shape[1]) / np.bincount(owner)
-        of_prompt = table.groupby(owner)[names].first()
-        state = each * cell.length * model.d_model
-        rows.append(of_prompt.assign(bits=each, gain_bits=gain, exact=exact, stored_share=gain / state))
+        net = gain - texts * control_gain(model, cell, prompts, control)
+        exact = np.bincount(owner, greedy_prefix(found.right) == found.right.shape[1]) / texts
+        stored = net / (each * cell.length * model.d_model)
+        of_bits = {"bits": each, "gain_bits": gain, "net_gain_bits": net, "exact": exact, "stored_share": stored}
+        rows.append(of_prompt.assign(**of_bits))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -224,8 +227,7 @@ def vectors_table(learner: PromptLearner, table: pd.DataFrame) -> pd.DataFrame:
     """A row a vector of a prompt: norm at first and of the best iterate, the cosine and angle between the two."""
     first, best = learner.first.cpu(), learner.best.cpu()
     owner = learner.cell.inputs(best).owner.numpy()
-    names = ["condition", "seed", "layout", "kind", "trial", "d_model", "prompt_length", "length"]
-    of_prompt = table.groupby(owner)[names].first()
+    of_prompt = table.groupby(owner)[OF_PROMPTS].first()
     n, k = best.shape[:2]
     return (
         of_prompt.loc[np.repeat(np.arange(n), k)]
@@ -246,14 +248,11 @@ def described(learner: PromptLearner, trained: Mapping[str, np.ndarray]) -> dict
     sizes = {"prompt_length": cell.length, "length": cell.trials.texts.shape[2], "d_model": model.d_model}
     sizes |= {"vocabulary": model.vocabulary, "parameters": model.n_parameters}
     sizes |= {"scored": cell.trials.texts.shape[2] - (not learner.settings["score_first_token"])}
-    layouts, kinds = [], []
-    for layout, part in cell.parts:
-        layouts += [layout_name(layout)] * len(part.texts)
-        kinds += part.kinds.tolist()
+    layouts = [layout_name(layout) for layout in cell.layout_of]
     groups = np.array([1 if name == "solo" else cell.trials.texts.shape[1] for name in layouts])
     of_prompts = {
         "layout": np.array(layouts),
-        "kind": np.array(kinds),
+        "kind": np.array(kinds_of(cell)),
         "trial": np.array(cell.trial_of),
         "group": groups,
     }

@@ -19,7 +19,7 @@ from memorization.prompt_capacity.prompting import (
     subspaces,
     without_prompts,
 )
-from memorization.prompt_capacity.texts import Trials
+from memorization.prompt_capacity.texts import TRIALS, Trials
 from memorization.provenance import generator
 from memorization.training.checkpoints import Unfinished, restore, training_state
 from memorization.training.fit import Recorder, fit, log_spaced_steps
@@ -97,6 +97,7 @@ class PromptLearner:
         ``evaluate_every`` (steps between checks of convergence), ``batch_rows`` (of a pass), ``rank``
     rates : the learning rate of each layout, by its name as in ``cell.layouts``
     seed : of the run
+    purpose : of the texts, as in ``Pool.trials``
     """
 
     kept: tuple[str, ...] = (
@@ -109,15 +110,18 @@ class PromptLearner:
         "now",
     )  # tensors of a checkpoint
 
-    def __init__(self, model: FrozenModel, cell: Cell, settings: Mapping, rates: Mapping, seed: int):
+    def __init__(
+        self, model: FrozenModel, cell: Cell, settings: Mapping, rates: Mapping, seed: int, purpose: str = TRIALS
+    ):
         self.model, self.cell, self.settings = model, cell, settings
         layouts, trials = cell.layout_of, cell.trial_of
         copies = [(layouts[n] == "solo", trials[n], layouts[:n].count(layouts[n])) for n in range(len(layouts))]
 
-        def rng(prompt: int, *purpose: str) -> np.random.Generator:
+        def rng(prompt: int, what: str = "first P") -> np.random.Generator:
             """Layouts begin alike: the stream is of the trial, and in ``solo`` of the text."""
             is_solo, trial, place = copies[prompt]
-            return generator(FAMILY, seed, place if is_solo else trial, "text" if is_solo else "prompt", *purpose)
+            kind = "text" if is_solo else "trial"
+            return generator(FAMILY, seed, place if is_solo else trial, f"{what} of a {kind} of {purpose}")
 
         rank = settings.get("rank")
         first = first_prompts(settings["init"], model.embedding, cell.length, rng)

@@ -210,11 +210,12 @@ def first_prompts(
         If the name is unknown.
     """
     shape = (length, embedding.shape[1])
+    std, mean = embedding.std(), embedding.mean(axis=0)
     draws = {
-        "embedding_std": lambda rng: embedding.std() * rng.standard_normal(shape),
+        "embedding_std": lambda rng: std * rng.standard_normal(shape),
         "sampled_tokens": lambda rng: embedding[rng.integers(len(embedding), size=length)],
         "normal_0.1": lambda rng: 0.1 * rng.standard_normal(shape),
-        "mean_embedding": lambda _: np.broadcast_to(embedding.mean(axis=0), shape),
+        "mean_embedding": lambda _: np.broadcast_to(mean, shape),
     }
     if name not in draws:
         raise ValueError(f"init: {name!r} is not one of {', '.join(INITS)}")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ def result_of(answer: str) -> Decimal | None:
 
 
 def judged(answer: str, right: str) -> tuple[bool, bool]:
-    """Whether an answer complies, that is, ends with a number behind ``####``; and whether the number is right."""
+    """Whether an answer complies, that is, has a number behind ``####``; and whether the number is right."""
     result = result_of(answer)
     return result is not None, result is not None and result == result_of(right)
 
@@ -56,7 +57,7 @@ def rule_result(rule: str, numbers: Sequence[int]) -> int:
 
 
 def rule_questions(task: Mapping, count: int, rng: np.random.Generator) -> list[Question]:
-    """Different questions of a rule that they do not name: the numbers alone.
+    """Different questions of a rule that they do not name, the numbers alone, of which no exercise is.
 
     Parameters
     ----------
@@ -70,13 +71,21 @@ def rule_questions(task: Mapping, count: int, rng: np.random.Generator) -> list[
         If there are fewer different ones.
     """
     low, high = 10 ** (task["digits"] - 1), 10 ** task["digits"]
-    if (high - low) ** task["numbers"] < 2 * count:
+    if (high - low) ** task["numbers"] < 5 * count:  # a quarter is apart
         raise ValueError(f"{count} questions of {task['numbers']} numbers of {task['digits']} digits are too many")
     found: dict[tuple[int, ...], Question] = {}
     while len(found) < count:
-        numbers = tuple(rng.integers(low, high, size=task["numbers"]).tolist())
+        numbers = _numbers(low, high, task["numbers"], rng, True)
         found[numbers] = Question(" ".join(map(str, numbers)), f"{MARK} {rule_result(task['rule'], numbers)}")
     return list(found.values())
+
+
+def _numbers(low: int, high: int, count: int, rng: np.random.Generator, is_question: bool) -> tuple[int, ...]:
+    """Numbers of a question, which a quarter of all are for, or of an exercise."""
+    while True:
+        numbers = tuple(rng.integers(low, high, size=count).tolist())
+        if (sha256(str(numbers).encode()).digest()[0] < 64) == is_question:
+            return numbers
 
 
 def exercises(task: Mapping, count: int, rng: np.random.Generator) -> list[str]:
@@ -89,7 +98,7 @@ def exercises(task: Mapping, count: int, rng: np.random.Generator) -> list[str]:
     low, high = 10 ** (task["digits"] - 1), 10 ** task["digits"]
     found = []
     for _ in range(count):
-        numbers = rng.integers(low, high, size=task["numbers"]).tolist()
+        numbers = _numbers(low, high, task["numbers"], rng, False)
         rule = RULES[rng.integers(len(RULES))]
         question = f"{rule} {' '.join(map(str, numbers))}"
         found.append(f"question: {question}\nanswer: {MARK} {rule_result(rule, numbers)}\n")

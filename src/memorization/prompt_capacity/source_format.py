@@ -5,6 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from memorization.provenance import generator
+from memorization.statistics import bootstrap_interval
+
 SOURCE_POSITIONS = {"infix": "before", "prefix": "after"}  # of the ID, as the source's flag says it
 METRICS = ("accuracy", "exact", "greedy_prefix", "perplexity", "net_gain_bits")
 CONFIGURATION = ["condition", "batch_size", "max_length", "prompt_length", "position", "source_position", "kind"]
@@ -38,8 +41,9 @@ def summary_table(memorization: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    ``CONFIGURATION``; ``metric``; ``successful_trials``, those whose loss fell by 1%; ``n_trials``; ``mean``, ``sd``
-    (of n - 1), ``values``, all in the order of seeds and trials.
+    ``CONFIGURATION``; ``metric``; ``successful_trials``, those whose loss fell by 1%; ``n_trials``; ``mean``, with a
+    95% bootstrap interval over trials within seeds, ``low``, ``high``; ``sd`` (of n - 1); ``values``, all in the order
+    of seeds and trials.
     """
     named = memorization.rename(columns={"length": "max_length", "layout": "position"})
     named = named.assign(source_position=named["position"].map(SOURCE_POSITIONS).fillna(""))
@@ -50,6 +54,15 @@ def summary_table(memorization: pd.DataFrame) -> pd.DataFrame:
         for metric in METRICS:
             values = part[metric]
             found = {"metric": metric, "successful_trials": int(part["learned"].sum()), "n_trials": len(part)}
-            found |= {"mean": values.mean(), "sd": values.std(ddof=1), "values": " ".join(f"{x:.6g}" for x in values)}
+            seeds = [each.to_numpy() for _, each in values.groupby(part["seed"])]
+            rng = generator("prompt_capacity", *map(str, configuration), metric, "summary")
+            mean, low, high = bootstrap_interval(seeds, rng)
+            found |= {
+                "mean": mean,
+                "low": low,
+                "high": high,
+                "sd": values.std(ddof=1),
+                "values": " ".join(f"{x:.6g}" for x in values),
+            }
             rows.append(dict(zip(CONFIGURATION, configuration, strict=True)) | found)
     return pd.DataFrame(rows)

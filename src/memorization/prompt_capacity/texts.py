@@ -8,7 +8,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from memorization.prompt_capacity import FAMILY
-from memorization.prompt_capacity.identifiers import identifiers
+from memorization.prompt_capacity.identifiers import identifiers, plain_ids
 from memorization.provenance import generator
 
 if TYPE_CHECKING:
@@ -57,15 +57,17 @@ class Pool:
     def trials(self, settings: Mapping, length: int, seed: int, purpose: str = TRIALS) -> Trials:
         """Groups of texts with their IDs, the texts of documents first and those of random tokens after them.
 
-        No document is in two groups, nor in those of two purposes of a seed.
+        No document is in two groups of a purpose, nor in groups of two purposes, whatever their seeds. Trials of seeds
+        that follow each other have different documents as long as these last. Random tokens are none that a tokenizer
+        adds to its vocabulary.
 
         Parameters
         ----------
         settings : ``trials``, ``random_trials``, ``batch_size`` (texts of a group), ``id_length``, ``id_method``; of
             the groups of ``trials`` their number ``n_trials`` and size ``group_size``, the length ``longest`` that they
-            are drawn at, and their ``place``: ``start_index`` and ``stride`` (counted over seeds, group g has the
-            documents from start_index + g · stride on, from their beginning; start_index None: random ones, at random
-            places)
+            are drawn at, the first of the seeds, ``first_seed``, and their ``place``: ``start_index`` and ``stride``.
+            Counted over seeds, group g has the first documents from start_index + g · stride on, before the next half
+            of a stride, and all texts are beginnings of documents; start_index None: random documents and places
         length : of a text in tokens
         seed : of the run
         purpose : ``trials``, ``tuning``, ``control`` or ``growing``
@@ -77,11 +79,11 @@ class Pool:
         """
         group = settings["batch_size"]
         rng = generator(FAMILY, seed, f"random tokens of {purpose}")
-        drawn = rng.integers(self.vocabulary, size=(settings["random_trials"], group, length))
+        drawn = rng.choice(plain_ids(self.tokenizer), size=(settings["random_trials"], group, length))
         texts = np.concatenate([self._documents(settings, length, seed, purpose), drawn])
-        method, of_ids, count = settings["id_method"], settings["id_length"], f"IDs of {purpose}"
+        method, of_ids, stream = settings["id_method"], settings["id_length"], f"IDs of {purpose}"
         ids = [
-            identifiers(method, each, of_ids, self.tokenizer, generator(FAMILY, seed, trial, count))
+            identifiers(method, each, of_ids, self.tokenizer, generator(FAMILY, seed, trial, stream))
             for trial, each in enumerate(texts)
         ]
         kinds = np.repeat(["text", "random"], [settings["trials"], settings["random_trials"]])
@@ -89,40 +91,54 @@ class Pool:
 
     def _documents(self, settings: Mapping, length: int, seed: int, purpose: str) -> np.ndarray:
         shape = settings["trials"], settings["batch_size"], length
-        needed, place = shape[0] * shape[1], settings["place"]
-        rows = self._rows_of_trials(settings, seed)
-        if purpose != TRIALS:
-            order = generator(FAMILY, seed, "other documents").permutation(len(self.documents))
-            others = [row for row in order if row not in {*rows}][OTHERS.index(purpose) :: len(OTHERS)]
-            rows = [row for row in others if len(self.documents[row]) >= length][:needed]
+        needed, begin = shape[0] * shape[1], settings["place"]["start_index"]
+        if purpose == TRIALS:
+            rows = self._rows_of_trials(settings, seed)
+        else:
+            others = self._others(settings)[OTHERS.index(purpose) :: len(OTHERS)]
+            order = generator(FAMILY, seed, f"documents of {purpose}").permutation(others)
+            rows = [int(row) for row in order if len(self.documents[row]) >= length][:needed]
             if len(rows) < needed:
                 raise ValueError(_too_few(len(rows), length, needed, f"for {purpose} besides the trials"))
         rng = generator(FAMILY, seed, f"places of {purpose}")
         cut = []
         for row in rows:
             document = self.documents[row]
-            first = purpose == TRIALS and place["start_index"] is not None
-            start = 0 if first else int(rng.integers(len(document) - length + 1))
+            start = 0 if begin is not None else int(rng.integers(len(document) - length + 1))
             cut.append(document[start : start + length])
         return np.array(cut, np.int64).reshape(shape)
+
+    def _halves(self) -> np.ndarray:
+        """All documents in an order that is no seed's: the first half is for trials, the second for all else."""
+        return generator(FAMILY, "order of documents").permutation(len(self.documents))
+
+    def _others(self, settings: Mapping) -> np.ndarray:
+        """The documents that are for no trial of any seed."""
+        begin, stride = (settings["place"][key] for key in ("start_index", "stride"))
+        if begin is None:
+            return self._halves()[1::2]
+        rows = np.arange(len(self.documents))
+        return rows[(rows < begin) | ((rows - begin) % stride >= stride / 2)]
 
     def _rows_of_trials(self, settings: Mapping, seed: int) -> list[int]:
         """The documents of the groups of trials, one group behind the other."""
         trials, group, longest = settings["n_trials"], settings["group_size"], settings["longest"]
         begin, stride = (settings["place"][key] for key in ("start_index", "stride"))
-        long = [row for row, each in enumerate(self.documents) if len(each) >= longest]
+        place = seed - settings["first_seed"]
         if begin is None:
+            long = [int(row) for row in self._halves()[::2] if len(self.documents[row]) >= longest]
             if len(long) < trials * group:
                 raise ValueError(_too_few(len(long), longest, trials * group, f"for {trials} groups of {group}"))
-            return generator(FAMILY, seed, "documents").permutation(long)[: trials * group].tolist()
+            first = place * trials * group
+            return [long[n % len(long)] for n in range(first, first + trials * group)]
         rows = []
-        for number in range(seed * trials, (seed + 1) * trials):
+        for number in range(place * trials, (place + 1) * trials):
             first = begin + number * stride
-            found = [row for row in long if row >= first and row not in rows][:group]
+            within = range(first, min(first + -(-stride // 2), len(self.documents)))
+            found = [row for row in within if len(self.documents[row]) >= longest][:group]
             if len(found) < group:
-                raise ValueError(
-                    _too_few(len(found), longest, group, f"from row {first} on, where group {number} begins")
-                )
+                where = f"from row {first} to {first + -(-stride // 2)}, where group {number} begins"
+                raise ValueError(_too_few(len(found), longest, group, where))
             rows += found
         return rows
 
@@ -130,7 +146,7 @@ class Pool:
 def _too_few(found: int, length: int, needed: int, what: str) -> str:
     return (
         f"{found} documents of {needed} have {length} tokens, {what}; allowed: fewer or shorter texts, more documents, "
-        "an earlier start_index, a smaller stride"
+        "an earlier start_index, a larger stride"
     )
 
 

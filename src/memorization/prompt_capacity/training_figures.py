@@ -29,7 +29,7 @@ def dynamics_figure(cells: Sequence[Mapping[str, np.ndarray]], settings: Mapping
 
     Parameters
     ----------
-    cells : of ``recording.described``, of one length of prompts; those of one length of the text are its seeds
+    cells : of ``measuring.described``, of one length of prompts; those of one length of the text are its seeds
     settings : ``conditions``, ``layouts`` and ``asked`` in their order
     plotting : the configuration's ``style`` and ``prompt_capacity.figures.dynamics``
     """

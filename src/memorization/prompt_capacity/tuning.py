@@ -31,7 +31,7 @@ def rates_table(model: FrozenModel, pool: Pool, settings: Mapping, seed: int) ->
     cell = Cell(trials, tuple(settings["layouts"]), wanted["prompt_length"])
     rows = []
     for rate in settings["learning_rates"]:
-        learner = PromptLearner(model, cell, settings, dict.fromkeys(cell.layouts, rate), seed)
+        learner = PromptLearner(model, cell, settings, dict.fromkeys(cell.layouts, rate), seed, "tuning")
         for n in range(1, wanted["steps"] + 1):
             learner.step(n)
         losses, layouts = learner.best_loss.cpu().numpy(), np.array([layout_name(each) for each in cell.layout_of])
