@@ -58,7 +58,8 @@ class Pool:
         """Groups of texts with their IDs, the texts of documents first and those of random tokens after them.
 
         No document is in two groups of a purpose, nor in groups of two purposes, whatever their seeds. Trials of seeds
-        that follow each other have different documents as long as these last. Random tokens are none that a tokenizer
+        that follow each other have different documents as long as these last. Where there are too few documents for
+        another purpose than trials, there are fewer groups. Random tokens are none that a tokenizer
         adds to its vocabulary.
 
         Parameters
@@ -80,33 +81,37 @@ class Pool:
         group = settings["batch_size"]
         rng = generator(FAMILY, seed, f"random tokens of {purpose}")
         drawn = rng.choice(plain_ids(self.tokenizer), size=(settings["random_trials"], group, length))
-        texts = np.concatenate([self._documents(settings, length, seed, purpose), drawn])
+        found = self._documents(settings, length, seed, purpose)
+        texts = np.concatenate([found, drawn])
         method, of_ids, stream = settings["id_method"], settings["id_length"], f"IDs of {purpose}"
         ids = [
             identifiers(method, each, of_ids, self.tokenizer, generator(FAMILY, seed, trial, stream))
             for trial, each in enumerate(texts)
         ]
-        kinds = np.repeat(["text", "random"], [settings["trials"], settings["random_trials"]])
+        kinds = np.repeat(["text", "random"], [len(found), len(drawn)])
         return Trials(texts, np.array(ids).reshape(len(texts), group, of_ids), kinds)
 
     def _documents(self, settings: Mapping, length: int, seed: int, purpose: str) -> np.ndarray:
-        shape = settings["trials"], settings["batch_size"], length
-        needed, begin = shape[0] * shape[1], settings["place"]["start_index"]
+        group, begin = settings["batch_size"], settings["place"]["start_index"]
+        needed = settings["trials"] * group
         if purpose == TRIALS:
             rows = self._rows_of_trials(settings, seed)
         else:
             others = self._others(settings)[OTHERS.index(purpose) :: len(OTHERS)]
             order = generator(FAMILY, seed, f"documents of {purpose}").permutation(others)
             rows = [int(row) for row in order if len(self.documents[row]) >= length][:needed]
+            if len(rows) < group:
+                raise ValueError(_too_few(len(rows), length, group, f"for {purpose} besides the trials"))
             if len(rows) < needed:
-                raise ValueError(_too_few(len(rows), length, needed, f"for {purpose} besides the trials"))
+                print(f"{purpose}: {len(rows)} documents of {needed} have {length} tokens; that many do", flush=True)
+                rows = rows[: len(rows) // group * group]
         rng = generator(FAMILY, seed, f"places of {purpose}")
         cut = []
         for row in rows:
             document = self.documents[row]
             start = 0 if begin is not None else int(rng.integers(len(document) - length + 1))
             cut.append(document[start : start + length])
-        return np.array(cut, np.int64).reshape(shape)
+        return np.array(cut, np.int64).reshape(-1, group, length)
 
     def _halves(self) -> np.ndarray:
         """All documents in an order that is no seed's: the first half is for trials, the second for all else."""
