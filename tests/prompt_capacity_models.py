@@ -21,7 +21,7 @@ SETTINGS = {
 }  # fmt: skip
 DRAWN = {
     "trials": 2, "random_trials": 1, "batch_size": 1, "id_length": 1, "id_method": "tokens",
-    "n_trials": 2, "group_size": 1, "longest": 5, "place": {"start_index": None, "stride": 1},
+    "n_trials": 2, "group_size": 1, "longest": 5, "first_seed": 0, "place": {"start_index": None, "stride": 1},
 }  # fmt: skip
 
 

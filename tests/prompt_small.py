@@ -16,7 +16,7 @@ SHAPE = {
 }  # fmt: skip
 PLACE = {"start_index": None, "stride": 100}
 DRAWN = {"trials": 3, "random_trials": 2, "batch_size": 2, "id_length": 2, "id_method": "tokens"}
-DRAWN |= {"n_trials": 3, "group_size": 2, "longest": 8, "place": PLACE}
+DRAWN |= {"n_trials": 3, "group_size": 2, "longest": 8, "first_seed": 0, "place": PLACE}
 
 
 def words(*names: str) -> Tokenizer:

@@ -15,6 +15,7 @@ def row(trial, length, accuracy=1.0, exact=True, net=8.0, text=0, **change):
         "bits_per_dimension": net / 8,
         "nll_bits": 20 - net,
         "perplexity": np.exp(1 - net / 20),
+        "converged": False,
     }
     return found | change
 
@@ -115,6 +116,25 @@ def test_eight_trials_can_tell_layouts_apart():
     assert (found["n"] == 8).all()
     five = layouts_table(pairs([1, 2, 3, 1, 2])).set_index("metric")
     assert five.loc["net_gain_bits", "p"] > 0.05
+
+
+def test_pairs_of_which_both_have_converged_are_counted():
+    """Of trial 0 both, of trial 1 one, of trial 2 the other, of trial 3 none; metrics have the same share."""
+    table = pairs([3, 1, 2, 2])
+    first, second = table["layout"] == "prefix", table["layout"] == "infix"
+    table["converged"] = first & table["trial"].isin([0, 1]) | second & table["trial"].isin([0, 2])
+    found = layouts_table(table)
+    assert found["converged"].tolist() == 4 * [0.25]
+    assert layouts_table(table.assign(converged=True))["converged"].tolist() == 4 * [1]
+    assert layouts_table(pairs([3, 1, 2, 2]))["converged"].tolist() == 4 * [0]
+    cells = pd.concat([table, table.assign(length=8, converged=True)])
+    assert layouts_table(cells).groupby("length")["converged"].first().to_dict() == {4: 0.25, 8: 1}
+
+
+def test_of_a_group_in_solo_the_share_of_converged_texts_is_that_of_the_pair():
+    rows = [row(0, 4, text=n, converged=True) for n in range(2)]
+    rows += [row(0, 4, text=n, layout="solo", converged=n == 0) for n in range(2)]
+    assert layouts_table(table(*rows))["converged"].tolist() == 4 * [0.5]
 
 
 def test_the_order_of_rows_does_not_change_which_trials_are_pairs():

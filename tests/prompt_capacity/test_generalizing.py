@@ -23,7 +23,7 @@ from memorization.training.checkpoints import Unfinished
 
 WORDS = ("?", "question:", "answer:", "####", "END", *map(str, range(10)))
 SETTINGS = {
-    "prompt_length": 2, "training_samples": [3, 10], "epochs": 2, "updates": [5], "batch_size": 4,
+    "prompt_length": 2, "training_samples": [3, 10], "epochs": 2, "updates": [5], "batch_size": 4, "batch_rows": 100,
     "learning_rate": 0.1, "beta2": 0.9, "weight_decay": 0.0, "init": "embedding_std", "evaluations": 2,
     "validation": 6, "test": 7, "max_new_tokens": 4,
 }  # fmt: skip
@@ -190,6 +190,37 @@ def test_a_step_is_that_of_each_prompt_alone(layout):
         torch.testing.assert_close(ours.embeddings([place])[0], prompt, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("rows", [1, 4, 8, 15])
+def test_a_step_in_several_passes_is_the_same_step(monkeypatch, rows):
+    """Prompts of a pass are as many as have ``batch_rows`` examples together, at least one."""
+    sizes = []
+    losses = generalizing._mean_losses
+    monkeypatch.setattr(generalizing, "_mean_losses", lambda *of: (sizes.append(of[-1]), losses(*of))[1])
+    whole, parts = learner(), learner(batch_rows=rows)
+    for n in range(1, whole.steps + 1):
+        expected, before = whole.step(n), len(sizes)
+        active = sum(n <= each.updates for each in whole.budgets)
+        assert float(parts.step(n)) == pytest.approx(float(expected), rel=1e-5)
+        passes = sizes[before : before + -(-active // max(1, rows // 4))]
+        assert sum(passes) == active
+        assert max(passes) == min(active, max(1, rows // 4))
+    torch.testing.assert_close(parts.embeddings(), whole.embeddings(), rtol=1e-4, atol=1e-5)
+    assert parts.right.tolist() == whole.right.tolist()
+
+
+def test_two_iterates_with_the_same_share_of_right_answers_are_told_apart_by_cost_alone(monkeypatch, tmp_path):
+    """1 of 6 right is no number of float32: a second one as good in answers and dearer is not the better one."""
+    costs = iter([1.0, 1.0 + 1e-12])
+    ours = learner(training_samples=[4], epochs=2, updates=[], evaluations=2)
+    monkeypatch.setattr(generalizing, "answer_cost", lambda *_: next(costs))
+    monkeypatch.setattr(QuestionLearner, "said", lambda self, _: self.answers[:1] + 5 * [""])
+    run(tmp_path, ours)
+    assert (ours.right.dtype, ours.cost.dtype) == (torch.float64, torch.float64)
+    assert ours.best_step.tolist() == [1]
+    assert ours.right.tolist() == [1 / 6]
+    assert ours.cost.tolist() == [1.0]
+
+
 def test_the_best_iterate_has_the_most_right_answers_and_of_as_many_the_lower_cost(monkeypatch, tmp_path):
     """One prompt with four looks: 1 right of 6, then 3, 3 at a lower cost, 2."""
     said = iter([1, 3, 3, 2])
@@ -210,7 +241,8 @@ def test_the_best_iterate_has_the_most_right_answers_and_of_as_many_the_lower_co
     monkeypatch.setattr(QuestionLearner, "step", noted)
     run(tmp_path, ours)
     assert ours.best_step.tolist() == [3]
-    assert ours.right.tolist() == [pytest.approx(3 / 6)]
+    assert ours.right.tolist() == [3 / 6]
+    assert ours.cost.tolist() == [1.5]
     assert torch.equal(ours.best, states[2])
     assert not torch.equal(ours.best, ours.embeddings())
 

@@ -78,8 +78,10 @@ def folder(tmp_path_factory):
 
 
 def in_this_process(script, path, edit=False):
+    before = sys.path.copy()  # to which each script adds all that is there
     with benchmarked(benchmark_record=script.bench_record):
         runpy.run_path(path, run_name="__main__")
+    sys.path[:] = before
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +206,8 @@ WRONG = {
     ),
     "texts that are too long": (
         "pretrained: [{name: mine, model: llama, dataset: mine, lengths: [128]}]",
-        "prompt_capacity.pretrained[mine]: takes at most 128 tokens, but P, ID and text have 137; allowed: shorter ones",
+        "prompt_capacity.pretrained[mine]: takes at most 128 tokens, but P, ID and text have 137; allowed: shorter "
+        "ones",
     ),
     "a tokenizer that does not fit": (
         "pretrained: [{name: mine, model: larger, dataset: mine}]",
