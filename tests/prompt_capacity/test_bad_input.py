@@ -108,7 +108,11 @@ BAD = {
     "no model": ({"pretrained": [{"name": "p", "dataset": "mine"}]}, "pretrained[p].model: missing"),
     "dtype": (
         model(dtype="int8"),
-        "pretrained[pythia].dtype: 'int8' is not allowed; allowed: float32, bfloat16, float",
+        "pretrained[pythia].dtype: 'int8' is not allowed; allowed: float32, bfloat16",
+    ),
+    "half precision without the range": (
+        model(dtype="float16"),
+        "pretrained[pythia].dtype: 'float16' is not allowed; allowed: float32, bfloat16",
     ),
     "no colours": (
         {"figures": {"length": {"palette": "viridis"}}},
@@ -193,12 +197,24 @@ BAD = {
         "conditions[a]: takes at most 64 tokens, but P, ID and text have 65",
     ),
     "a text that grows long": (
-        condition(progressive=True) | {"progressive": {"max_length": 63}},
+        condition(progressive=True, prompt_lengths=[1, 2]) | {"progressive": {"prompt_length": 1, "max_length": 63}},
         "conditions[a]: takes at most 64 tokens, but P, ID and text have 65",
     ),
     "a subspace of more dimensions": (
-        condition(progressive=True) | {"progressive": {"rank": 17}},
+        condition(progressive=True, prompt_lengths=[2]) | {"progressive": {"rank": 17}},
         "progressive.rank: 17; allowed: null, or at most the d_model of a, 16",
+    ),
+    "a text that grows from another prompt": (
+        condition(progressive=True, prompt_lengths=[1, 4]),
+        "conditions[a].prompt_lengths: without 2, progressive.prompt_length; allowed: with it, or progressive: false",
+    ),
+    "a model's text that grows from another prompt": (
+        model(progressive=True, prompt_lengths=[1]),
+        "pretrained[pythia].prompt_lengths: without 2, progressive.prompt_length; allowed: with it, or progressive: ",
+    ),
+    "no rows of a pass": (
+        {"generalization": {"batch_rows": 0}},
+        "generalization.batch_rows: 0 is less than the minimum of 1",
     ),
     "a place behind the ID": (
         {"memorization": {"layouts": ["prefix", 2]}},

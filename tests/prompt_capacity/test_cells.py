@@ -7,7 +7,7 @@ import torch
 from prompt_capacity_models import DRAWN, SETTINGS, VOCABULARY, pool, tiny
 
 from memorization.prompt_capacity.cells import trained_cell
-from memorization.prompt_capacity.measuring import quantized, token_scores
+from memorization.prompt_capacity.measuring import control_gain, quantized, token_scores
 from memorization.prompt_capacity.memorizing import Cell, PromptLearner
 from memorization.training.checkpoints import Unfinished
 
@@ -54,12 +54,17 @@ def test_what_is_measured_is_what_is_saved(found):
     """The prompts of the file cost what the tables say, whole and with four bits."""
     trials = pool().trials(SETTING, 5, 0).cut(LENGTH)
     cell = Cell(trials, LAYOUTS, K)
+    of_control = SETTING | {"trials": 3, "random_trials": 3, "batch_size": 1}
+    control = pool().trials(of_control, 5, 0, "control").cut(LENGTH)
     for bits in (32, 4):
         prompts = quantized(found.prompts, bits)
         before, after = (token_scores(tiny(), each).nll for each in (cell.without(0), cell.inputs(prompts)))
         gain = np.bincount(cell.inputs(prompts).owner, (before - after).sum(axis=1)) / np.log(2)
         rows = found.tables["survival"].query(f"bits == {bits}")
         np.testing.assert_allclose(rows["gain_bits"], gain, rtol=1e-4)
+        texts = np.bincount(cell.inputs(prompts).owner)
+        by_itself = texts * control_gain(tiny(), cell, prompts, control)
+        np.testing.assert_allclose(rows["net_gain_bits"], gain - by_itself, atol=1e-3)
     nll = token_scores(tiny(), cell.inputs(found.prompts)).nll.sum(axis=1) / np.log(2)
     np.testing.assert_allclose(found.tables["memorization"]["nll_bits"], nll, rtol=1e-5)
 

@@ -4,7 +4,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 import torch
-from prompt_small import byte_pairs, words
+from prompt_capacity_small import byte_pairs, words
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 

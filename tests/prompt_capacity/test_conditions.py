@@ -97,6 +97,23 @@ def test_longer_texts_make_all_cells_anew_and_shorter_ones_none():
     assert one.memorized("a")["longest"] == 32
 
 
+def test_models_of_one_data_set_have_the_same_texts_and_those_of_another_their_own():
+    """Drawn at the longest of all their lengths, so that no model's trials are another's control."""
+    other = SECTION["datasets"][0] | {"name": "other"}
+    models = [{"name": "a", "lengths": [4]}, {"name": "b", "lengths": [40]}, {"name": "c", "dataset": "other"}]
+    family = of(datasets=[SECTION["datasets"][0], other], conditions=models)
+    assert [family.memorized(name)["longest"] for name in "abc"] == [40, 40, 32]
+    for name in "abc":
+        assert family.tuned(name)["longest"] == family.grown(name)["longest"] == family.memorized(name)["longest"]
+
+
+def test_texts_are_counted_from_a_model_s_first_seed_on():
+    """The lowest one, wherever it stands."""
+    family = of(conditions=[{"name": "a"}, {"name": "b", "seeds": [48, 47]}])
+    for settings in (family.memorized, family.tuned, family.grown):
+        assert (settings("a")["first_seed"], settings("b")["first_seed"]) == (0, 47)
+
+
 def test_a_job_knows_the_keys_that_it_uses_alone():
     steps, tuning = of(memorization={"steps": 7}), of(memorization={"tuning": {"steps": 7}})
     assert steps.memorized("llama_64") != PROMPTS.memorized("llama_64")
@@ -110,6 +127,16 @@ def test_a_job_knows_the_keys_that_it_uses_alone():
     measures = of(memorization={"quantization": [32, 3], "control_texts": 9})
     assert measures.grown("llama_64") == PROMPTS.grown("llama_64")
     assert measures.tuned("llama_64") == PROMPTS.tuned("llama_64")
+    random = of(memorization={"random_trials": 7})
+    assert random.memorized("llama_64") != PROMPTS.memorized("llama_64")
+    assert random.tuned("llama_64") == PROMPTS.tuned("llama_64")
+    assert random.grown("llama_64") == PROMPTS.grown("llama_64")
+    stopped = of(memorization={"stop_perplexity": 1.5, "evaluate_every": 3})
+    assert stopped.tuned("llama_64") != PROMPTS.tuned("llama_64")
+    assert stopped.grown("llama_64") == PROMPTS.grown("llama_64")
+    trials = of(memorization={"trials": 9})  # whose documents the others leave alone
+    for settings in ("memorized", "tuned", "grown"):
+        assert getattr(trials, settings)("llama_64")["n_trials"] == 9
 
 
 def test_settings_of_texts_that_grow_are_their_own_and_otherwise_those_of_memorization():
@@ -122,16 +149,27 @@ def test_settings_of_texts_that_grow_are_their_own_and_otherwise_those_of_memori
 def test_a_pool_draws_by_the_settings_of_each_job():
     """What is handed to the jobs is all that ``Pool.trials`` takes; no purpose has the texts of another."""
     tokenizer = Tokenizer(models.WordLevel({str(n): n for n in range(100)}, unk_token="0"))
-    documents = [np.arange(60, dtype=np.int32) + 1000 * n for n in range(60)]
+    documents = [np.arange(60, dtype=np.int32) + 1000 * n for n in range(80)]
     pool = Pool(as_arrays(documents, tokenizer.to_str(), 100))
     memorized, tuned, grown = (getattr(PROMPTS, name)("llama_128") for name in ("memorized", "tuned", "grown"))
-    trials = pool.trials(memorized, memorized["longest"], 0)
-    wanted = tuned["tuning"]
-    others = pool.trials(tuned | {"trials": wanted["trials"], "random_trials": 0}, wanted["length"], 0, "tuning")
-    texts = pool.trials(grown, grown["max_length"], 0, "growing")
-    rows = [each.of("text").texts[..., 0].ravel() // 1000 for each in (trials, others, texts)]
-    assert len({*np.concatenate(rows).tolist()}) == sum(map(len, rows)) == 12
-    assert (trials.texts.shape[2], others.texts.shape[2], texts.texts.shape[2]) == (32, 8, 48)
+    wanted, seeds = tuned["tuning"], PROMPTS.seeds("llama_128")
+    tuned |= {"trials": wanted["trials"], "random_trials": 0}
+    trials = [pool.trials(memorized, memorized["longest"], seed) for seed in seeds]
+    tuning = [pool.trials(tuned, wanted["length"], seed, "tuning") for seed in seeds]
+    control = [
+        pool.trials(memorized | {"trials": memorized["control_texts"]}, memorized["longest"], seed, "control")
+        for seed in seeds
+    ]
+    texts = [pool.trials(grown, grown["max_length"], seed, "growing") for seed in seeds]
+    rows = [
+        np.array([each.of("text").texts[..., 0].ravel() // 1000 for each in purpose])
+        for purpose in (trials, tuning, control, texts)
+    ]
+    assert [each.shape for each in rows] == [(3, 4), (3, 12), (3, 4), (3, 4)]
+    assert len({*rows[0].ravel()}) == 12  # no trials of two seeds have a document in common
+    of_purposes = [{*each.ravel()} for each in rows]
+    assert len(set.union(*of_purposes)) == sum(map(len, of_purposes))
+    assert (trials[0].texts.shape[2], tuning[0].texts.shape[2], texts[0].texts.shape[2]) == (32, 8, 48)
 
 
 def test_cells_are_of_each_seed_length_of_prompts_and_length_of_texts():
@@ -199,16 +237,24 @@ def test_a_corpus_is_of_one_version_of_python_and_of_its_task(monkeypatch):
     assert before["task"] == SECTION["tasks"][0]
     monkeypatch.setattr(platform, "python_version", lambda: "2.7.18")
     assert PROMPTS.corpus_settings("local") == before | {"python": "2.7.18"}
-    assert of(tasks=[SECTION["tasks"][0] | {"digits": 1}]).corpus_settings("local") != PROMPTS.corpus_settings("local")
+    assert of(tasks=[SECTION["tasks"][0] | {"digits": 2}]).corpus_settings("local") != PROMPTS.corpus_settings("local")
     assert of(datasets=[SECTION["datasets"][0] | {"task": None}]).corpus_settings("local")["task"] is None
     assert PROMPTS.datasets_of("python") == ["local"]
     assert PROMPTS.datasets_of("texts") == []
 
 
 def test_learning_rates_are_chosen_where_there_are_several():
-    run = {"condition": "a", "seed": 0}
-    assert of(**WHOLE).tuned_run(**run, k="1", length="4") == [run]
-    assert of(**BARE).tuned_run(**run, k="1", length="4") == []
+    assert of(**WHOLE).is_tuned
+    assert not of(**BARE).is_tuned
+
+
+def test_learning_rates_are_chosen_once_a_model_for_its_first_seed(elsewhere):
+    family = of(conditions=[{"name": "b"}, {"name": "a", "seeds": [47, 48]}])
+    assert tables(family)["runs"].inputs()["rates"].wildcards == [{"condition": "a"}, {"condition": "b"}]
+    assert family.first_trained_run("a") == [{"condition": "a", "seed": 47}]
+    assert family.first_trained_run("b") == [{"condition": "b", "seed": 0}]
+    assert of(**elsewhere).first_trained_run("pythia") == []
+    assert "rates" not in tables(of(**BARE))["runs"].inputs()
 
 
 OF_CELLS = ["memorization", "survival", "vectors", "records", "runs"]
@@ -291,7 +337,9 @@ def test_models_of_both_kinds_stand_side_by_side(elsewhere):
     elsewhere |= {"conditions": SECTION["conditions"], "datasets": SECTION["datasets"] + elsewhere["datasets"]}
     family = of(**elsewhere)
     family.check()
-    assert family.models == [*PROMPTS.names, "pythia"]
+    assert family.models == ["pythia", *PROMPTS.names]
+    assert figures(family)["length"].settings()["conditions"] == family.models
+    assert {cell["condition"] for cell in figures(family)["dynamics"].inputs()["runs"].wildcards} == {"pythia"}
     assert {"condition": "pythia", "seed": 0} in tables(family)["runs"].inputs()["records"].wildcards
     assert family.of_data("pythia") == {"dataset": "mine"}
     assert family.of_data("llama_64") == {"dataset": "local"}

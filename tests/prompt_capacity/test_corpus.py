@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from memorization.data.byte_pairs import BytePairs
 from memorization.data.texts import Document
 from memorization.prompt_capacity import corpus as module
 from memorization.prompt_capacity.corpus import END, corpus
+from memorization.prompt_capacity.questions import rule_questions
 from memorization.provenance import generator
 
 TASK = {"name": "rule", "kind": "rule", "rule": "second", "numbers": 3, "digits": 2}
@@ -72,6 +75,17 @@ def test_without_a_task_there_are_no_exercises():
     made = corpus(SETTINGS | {"task": None})
     assert made.rows.shape == (40, 30)
     assert not any("####" in text for text in texts_of(made)[0])
+
+
+def test_no_base_model_reads_the_numbers_of_a_question():
+    """Of 81 pairs of numbers all that exercises may have are in the rows, and none of those that questions have."""
+    task = TASK | {"numbers": 2, "digits": 1}
+    questions = {each.question for seed in range(40) for each in rule_questions(task, 16, generator("test", seed, "q"))}
+    made = corpus(SETTINGS | {"task": task, "tokens": 40000, "exercises": 0.9})
+    read = {found for text in texts_of(made)[0] for found in re.findall(r"question: \w+ (\d \d)\n", text)}
+    assert len(questions) == 21
+    assert len(read) == 60
+    assert not questions & read
 
 
 def test_no_share_of_exercises_is_as_no_task():

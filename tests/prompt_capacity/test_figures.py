@@ -62,7 +62,8 @@ def memorization(layouts=LAYOUTS, ks=(1, 2), lengths=(4, 8), seeds=(0, 1), kinds
                                 row |= {"trial": trial, "text": 0, "exact": length <= 4 * k, "accuracy": 4 * k / 8}
                                 row |= {"net_gain_bits": gain, "bits_per_dimension": gain / k / WIDTHS[condition]}
                                 cost = LEVEL[layout] * (1 + seed + trial)
-                                rows.append(row | {"perplexity": np.exp(cost), "nll_bits": cost * length})
+                                row |= {"perplexity": np.exp(cost), "nll_bits": cost * length}
+                                rows.append(row | {"converged": trial == 0})
     return pd.DataFrame(rows)
 
 
@@ -106,7 +107,8 @@ def survival():
     for row in memorization().to_dict("records"):
         kept = {name: row[name] for name in ("condition", "seed", "layout", "kind", "trial", "prompt_length", "length")}
         for bits, share in ((32, 1.0), (4, 0.5), (2, -3.0)):
-            rows.append(kept | {"bits": bits, "gain_bits": 20 * share, "exact": float(row["exact"] and bits > 2)})
+            gains = {"gain_bits": 20 * share + 7, "net_gain_bits": 20 * share}
+            rows.append(kept | gains | {"bits": bits, "exact": float(row["exact"] and bits > 2)})
     return pd.DataFrame(rows)
 
 
@@ -124,7 +126,7 @@ def test_survival_is_of_the_longest_text_that_is_mostly_exact():
 def test_survival_of_texts_of_which_none_is_exact_is_that_of_the_shortest():
     table = survival()
     table = table[(table["seed"] == 0) & (table["layout"] == "solo")].assign(exact=0.0)
-    table.loc[table["prompt_length"] == 1, "gain_bits"] = -1.0  # nothing that could be kept
+    table.loc[table["prompt_length"] == 1, "net_gain_bits"] = -1.0  # nothing that could be kept
     figure = drawn(survival_figure(table, SETTINGS, look("survival")))
     assert legend(figure) == ["k = 1, 4 tokens", "k = 2, 4 tokens"]
     lost, held = thick(figure.axes[0])
@@ -156,6 +158,38 @@ def test_differences_of_few_trials_have_open_marks_and_pairs_are_turned_round():
     assert {line.get_markerfacecolor() for line in points} == {"white"}
     ends = np.concatenate([each.get_segments()[0][:, 1] for each in infix.collections])
     assert np.all(ends < 0)
+
+
+def points_of(ax):
+    """The marks of cells."""
+    return [line for line in ax.lines if len(line.get_xdata()) == 1]
+
+
+def test_cells_of_which_most_pairs_have_converged_are_not_drawn_among_others():
+    """At 4 tokens all, at 8 one of three trials, of solo and prefix two."""
+    table = memorization(kinds=("text",))
+    more = table["layout"].isin(["solo", "prefix"]) & (table["trial"] == 1)
+    table["converged"] |= (table["length"] == 4) | more
+    infix, masked, solo = drawn(layout_figure(layouts_table(table), SETTINGS, look("layout"))).axes
+    for ax in (infix, masked):
+        assert [text.get_text() for text in ax.get_xticklabels()] == ["8"]
+        assert len(points_of(ax)) == 2  # lengths of prompts
+    assert points_of(solo) == []
+    assert solo.get_title() == "solo − prefix"
+
+
+def test_half_of_the_pairs_converged_are_not_most():
+    table = memorization(["prefix", "infix"], kinds=("text",)).query("trial < 2").assign(converged=True)
+    table.loc[(table["length"] == 4) & (table["trial"] == 0), "converged"] = False
+    (ax,) = drawn(layout_figure(layouts_table(table), SETTINGS, look("layout"))).axes
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["4"]
+
+
+def test_where_most_pairs_of_all_cells_have_converged_all_are_drawn():
+    table = layouts_table(memorization(kinds=("text",)).assign(converged=True))
+    for ax in drawn(layout_figure(table, SETTINGS, look("layout"))).axes:
+        assert [text.get_text() for text in ax.get_xticklabels()] == ["4", "8"]
+        assert len(points_of(ax)) == 4
 
 
 def test_one_layout_has_nothing_to_be_compared_with():

@@ -33,7 +33,8 @@ def memorization():
 def survival():
     rows = memorization()[["condition", "seed", "layout", "kind", "trial", "prompt_length", "length"]]
     gains = {32: 10.0, 8: 9.0, 2: -5.0}
-    return pd.concat([rows.assign(bits=bits, gain_bits=gain * (1 + rows["seed"])) for bits, gain in gains.items()])
+    of_bits = {bits: gain * (1 + rows["seed"]) for bits, gain in gains.items()}
+    return pd.concat([rows.assign(bits=each, net_gain_bits=net, gain_bits=net + 7) for each, net in of_bits.items()])
 
 
 def horizon():
@@ -119,6 +120,32 @@ def test_layouts_differ_in_pairs_over_seeds_with_p_of_all_trials(table):
     masked = value(table, "log perplexity, k = 1, 4 tokens, difference", "small, infix_masked - infix")
     assert masked == pytest.approx(0.375)
     assert not any("infix_masked - prefix" in condition for _, condition in table.index)
+
+
+def test_cells_of_which_most_pairs_have_converged_are_no_findings_of_layouts():
+    """At 4 tokens three of four pairs have, and are apart three times as far; otherwise half of the pairs."""
+    rows = memorization()
+    early = (rows["length"] == 4) & (rows["condition"] == "small")
+    rows["converged"] |= early & (rows["seed"] == 0)
+    rows["perplexity"] **= 1 + 2 * early
+    found = findings_table(tables(rows)).set_index(["finding", "condition"])
+    name = "small, infix - prefix"
+    for measure in ("log perplexity", "net gain"):
+        of = [finding for finding, condition in found.index if condition == name and finding.startswith(measure)]
+        assert not any("4 tokens" in finding for finding in of)
+        assert sum("8 tokens" in finding for finding in of) == 2  # difference and p
+    assert value(found, "log perplexity, all k and lengths, difference", name) == pytest.approx(-0.75)
+    assert value(found, "log perplexity, k = 1, 8 tokens, difference", name) == pytest.approx(-0.75)
+    assert value(found, "log perplexity, k = 1, 4 tokens, difference", "wide, infix - prefix") == pytest.approx(-0.75)
+    assert value(found, "exact, k = 1, 4 tokens", "small, infix") == 0.5
+
+
+def test_a_model_of_which_most_pairs_have_converged_everywhere_has_no_findings_of_layouts():
+    rows = memorization()
+    rows["converged"] |= rows["condition"] == "small"
+    found = findings_table(tables(rows)).set_index(["finding", "condition"])
+    assert {condition.split(",")[0] for _, condition in found.index if " - " in condition} == {"wide"}
+    assert value(found, "converged", "small, infix") == 1
 
 
 def test_horizons_are_of_text_and_tell_how_many_are_censored(table):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from prompt_small import frozen, words
+from prompt_capacity_small import frozen, words
 from torch.nn import functional as F
 
 from memorization.prompt_capacity import generalizing

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from memorization.prompt_capacity.growing import GrowingLearner, grow, grown_texts, horizon_table
 from memorization.prompt_capacity.layouts import layout_name
-from memorization.prompt_capacity.memorizing import Cell
+from memorization.prompt_capacity.memorizing import Cell, PromptLearner
 from memorization.prompt_capacity.prompting import assemble
 from memorization.training.checkpoints import Unfinished
 
@@ -60,7 +60,8 @@ def slowly(model, first, ids, texts, layout, patience, steps):
 @THREE
 def test_horizons_are_those_of_a_slow_reference(tmp_path, architecture):
     """All trials together, of several layouts, against each alone."""
-    ours, steps = new(architecture, layouts=("prefix", "infix", "solo"), patience=15), 40
+    trials, steps = random_trials(2, 2, WHOLE, seed=6), 40
+    ours = new(architecture, trials, ("prefix", "infix", "solo"), patience=15)
     course = grown(ours, tmp_path, steps)
     for prompt, layout in enumerate(ours.cell.layout_of):
         trials = dict(ours.cell.parts)[layout]
@@ -216,6 +217,16 @@ def test_growing_ends_when_all_trials_have_ended(tmp_path, monkeypatch):
     ours = new(trials=random_trials(2, 1, 4), layouts=("prefix",), patience=4)
     frozen_in_place(monkeypatch, ours, [1, 4])
     assert len(grown(ours, tmp_path, 500)) == 50
+
+
+def test_prompts_of_texts_that_grow_begin_as_those_of_this_purpose():
+    ours = new(layouts=("prefix", "solo"))
+    rates = dict.fromkeys(ours.cell.layouts, RATE)
+    of_purpose, of_trials = (
+        PromptLearner(tiny(), ours.cell, SETTINGS, rates, 0, each) for each in ("growing", "trials")
+    )
+    assert torch.equal(ours.first, of_purpose.first)
+    assert not (ours.first == of_trials.first).any()
 
 
 def test_texts_of_a_run_are_grown(tmp_path):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from prompt_small import byte_pairs, words
-from tokenizers import Tokenizer
+from prompt_capacity_small import byte_pairs, words
+from tokenizers import Tokenizer, models, pre_tokenizers
 
-from memorization.prompt_capacity.identifiers import METHODS, identifiers
+from memorization.prompt_capacity.identifiers import METHODS, identifiers, plain_ids
 from memorization.provenance import generator
 
 TOKENIZER = Tokenizer.from_str(byte_pairs())
@@ -60,6 +60,32 @@ def test_the_same_text_twice_has_two_ids():
 def test_as_many_ids_as_there_are_tokens_are_found():
     tokenizer = words("a", "b", "c", "d")
     assert sorted(ids("tokens", 1, TEXTS[:4], tokenizer=tokenizer)[:, 0].tolist()) == [0, 1, 2, 3]
+
+
+def with_added():
+    """Of six tokens one is special and one was added, both beside a hole in the ids and not at their end."""
+    vocabulary = {"a": 0, "<end>": 1, "b": 2, "c": 5, "more": 6, "d": 7}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="a"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(["<end>"])
+    tokenizer.add_tokens(["more", "new"])
+    return tokenizer
+
+
+def test_plain_ids_are_sorted_and_of_no_token_that_was_added():
+    tokenizer = with_added()
+    assert tokenizer.get_vocab_size() == 7
+    assert plain_ids(tokenizer).tolist() == [0, 2, 5, 7]
+    assert plain_ids(tokenizer).dtype == np.int64
+    assert plain_ids(TOKENIZER).tolist() == [*range(1, 280)]  # 0 ends texts
+
+
+def test_random_ids_have_no_token_that_was_added():
+    tokenizer = with_added()
+    assert sorted(ids("tokens", 1, TEXTS[:4], tokenizer=tokenizer)[:, 0].tolist()) == [0, 2, 5, 7]
+    with pytest.raises(ValueError, match=r"^id_length: 1 tokens by tokens cannot tell 5 texts apart"):
+        ids("tokens", 1, TEXTS[:5], tokenizer=tokenizer)
+    assert {*ids("tokens", 200).ravel().tolist()} == {*range(1, 280)}
 
 
 @pytest.mark.parametrize(

@@ -147,22 +147,27 @@ def test_bits_are_those_of_a_plain_loop(made):
     assert table["gain_bits"].mean() > 5
 
 
-def test_what_a_prompt_gains_on_texts_that_it_was_not_trained_on(made):
+def plain_control(made, prompts) -> np.ndarray:
     """A text at a time, with its own ID; without P a solo text has the token that begins texts."""
-    cell, best = made.learner.cell, made.learner.best
-    found = control_gain(made.model, cell, best, made.control)
-    kinds = kinds_of(cell)
-    assert {*kinds} == {*made.control.kinds} == {"text", "random"}
+    cell, kinds, found = made.learner.cell, kinds_of(made.learner.cell), []
     for prompt, layout in enumerate(cell.layout_of):
         gains = []
         for text in np.flatnonzero(made.control.kinds == kinds[prompt]):
             trial = type(made.control)(*(each[[text]] for each in vars(made.control).values()))
             alone = Cell(trial, (layout,), K)
             before, after = (
-                plain_bits(made.model, each).sum() for each in (alone.without(0), alone.inputs(best[[prompt]]))
+                plain_bits(made.model, each).sum() for each in (alone.without(0), alone.inputs(prompts[[prompt]]))
             )
             gains.append(before - after)
-        assert found[prompt] == pytest.approx(np.mean(gains), abs=1e-3)
+        found.append(np.mean(gains))
+    return np.array(found)
+
+
+def test_what_a_prompt_gains_on_texts_that_it_was_not_trained_on(made):
+    cell, best = made.learner.cell, made.learner.best
+    found = control_gain(made.model, cell, best, made.control)
+    assert {*kinds_of(cell)} == {*made.control.kinds} == {"text", "random"}
+    np.testing.assert_allclose(found, plain_control(made, best), rtol=0, atol=1e-3)
     owner = made.inputs.owner.numpy()
     np.testing.assert_allclose(made.table["control_bits"], found[owner])
     assert len({*found.round(3)}) == len(found)
@@ -270,12 +275,15 @@ def test_16_bits_change_an_entry_by_little_and_2_leave_three_values():
 
 
 def test_what_survives_with_entries_of_fewer_bits(made):
-    found, owner, ours = survival_table(made.learner, BITS, made.table), made.inputs.owner.numpy(), made.learner
+    owner, ours = made.inputs.owner.numpy(), made.learner
+    found, texts_of = survival_table(ours, BITS, made.control, made.table), np.bincount(owner)
     assert found["bits"].tolist() == [bits for bits in BITS for _ in range(ours.n_prompts)]
     before = plain_bits(made.model, made.without).sum(axis=1)
     by_prompt = made.table.groupby(owner)
     whole = found[found["bits"] == 32].reset_index(drop=True)
     np.testing.assert_allclose(whole["gain_bits"], by_prompt["gain_bits"].sum(), rtol=1e-6)
+    np.testing.assert_allclose(whole["net_gain_bits"], by_prompt["net_gain_bits"].sum(), rtol=1e-5)
+    np.testing.assert_allclose(whole["stored_share"], by_prompt["bits_per_dimension"].first() / 32, rtol=1e-5)
     np.testing.assert_allclose(whole["exact"], by_prompt["exact"].mean())
     for bits in (8, 2):
         inputs = ours.cell.inputs(quantized(ours.best, bits))
@@ -286,9 +294,17 @@ def test_what_survives_with_entries_of_fewer_bits(made):
         texts = inputs.tokens[inputs.scored].reshape(-1, LENGTH).tolist()
         exact = np.array([one == other for one, other in zip(said, texts, strict=True)])
         np.testing.assert_allclose(mine["exact"], [exact[owner == n].mean() for n in range(ours.n_prompts)])
-        np.testing.assert_allclose(mine["stored_share"], mine["gain_bits"] / (bits * K * 16))
+        of_control = control_gain(made.model, ours.cell, quantized(ours.best, bits), made.control)
+        net = np.bincount(owner, before - after) - texts_of * of_control
+        np.testing.assert_allclose(mine["net_gain_bits"], net, atol=1e-2)
+        np.testing.assert_allclose(mine["stored_share"], mine["net_gain_bits"] / (bits * K * 16))
+    assert {*texts_of} == {1, GROUP}  # of solo, and of the others
     assert whole["layout"].tolist() == [layout_name(each) for each in ours.cell.layout_of]
     assert whole["trial"].tolist() == ours.cell.trial_of
+    coarse = plain_control(made, quantized(ours.best, 2))
+    gained = (mine["gain_bits"] - mine["net_gain_bits"]) / texts_of  # of 2 bits
+    np.testing.assert_allclose(gained, coarse, atol=1e-2)
+    assert np.abs(coarse - made.table.groupby(owner)["control_bits"].first()).max() > 0.1  # of its own, not of 32 bits
     kept = found.groupby("bits")["gain_bits"].mean()
     assert kept[16] > 0.99 * kept[32]
     assert kept[2] < 0.7 * kept[32]

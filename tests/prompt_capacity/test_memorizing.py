@@ -89,7 +89,7 @@ def easy():
 
 
 def test_converged_is_below_the_perplexity_with_every_token_right_as_seen_every_few_steps():
-    ours, losses = trained(easy(), 60)
+    ours, losses = trained(easy(), 90)
     left = ours.left.long()
     assert (left >= 0).all()
     assert ours.active == []
@@ -99,7 +99,7 @@ def test_converged_is_below_the_perplexity_with_every_token_right_as_seen_every_
         assert below.tolist() == [False] * (len(below) - 1) + [True]
         assert ours.right[prompt] == 1
     before = ours.embeddings().clone()
-    assert torch.equal(ours.step(61), ours.loss.sum())  # nothing is left to train
+    assert torch.equal(ours.step(91), ours.loss.sum())  # nothing is left to train
     assert torch.equal(ours.embeddings(), before)
     assert torch.equal(ours.now, before)
 
@@ -151,6 +151,20 @@ def test_layouts_begin_alike_and_trials_do_not():
     assert len({tuple(each.flatten().tolist()) for each in solo}) == 4
     other = PromptLearner(tiny(), Cell(random_trials(3, 1), layouts, 2), SETTINGS, dict.fromkeys(layouts, 0.1), 1)
     assert not torch.equal(other.first[:3], first[0])
+
+
+def test_prompts_of_each_purpose_begin_at_their_own_and_so_do_their_subspaces():
+    """A text that is tuned on has no trial's first P, nor has one that grows."""
+    cell = Cell(random_trials(), ("prefix", "solo"), 2)
+    made = [
+        PromptLearner(tiny(), cell, SETTINGS | {"rank": 2}, {"prefix": 0.1, "solo": 0.1}, 0, *purpose)
+        for purpose in ([], ["trials"], ["tuning"], ["growing"])
+    ]
+    for name in ("first", "bases"):
+        default, *others = [ours.first if name == "first" else ours.embeddings.bases for ours in made]
+        assert torch.equal(default, others[0])
+        rows = torch.stack(others).flatten(0, 1).flatten(1)
+        assert len({tuple(row) for row in rows.tolist()}) == 3 * 9
 
 
 def test_each_layout_has_its_learning_rate():

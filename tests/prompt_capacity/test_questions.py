@@ -103,11 +103,31 @@ def test_questions_are_of_their_stream():
     assert rule_questions(TASK, 9, rng()) != rule_questions(TASK, 9, rng(1))
 
 
-def test_more_questions_than_half_of_those_that_there_are_are_one_line():
+def test_more_questions_than_a_fifth_of_those_that_there_are_are_one_line():
     small = TASK | {"numbers": 2, "digits": 1}
-    assert len(rule_questions(small, 40, rng())) == 40
-    with pytest.raises(ValueError, match=r"^41 questions of 2 numbers of 1 digits are too many$"):
-        rule_questions(small, 41, rng())
+    assert len(rule_questions(small, 16, rng())) == 16
+    with pytest.raises(ValueError, match=r"^17 questions of 2 numbers of 1 digits are too many$"):
+        rule_questions(small, 17, rng())
+
+
+def all_numbers(task, seeds, count):
+    """The numbers of all questions, and those of all exercises, of many streams."""
+    asked = {each.question for seed in seeds for each in rule_questions(task, count, rng(seed))}
+    texts = {text for seed in seeds for text in exercises(task, 4 * count, rng(seed))}
+    return asked, {" ".join(text.splitlines()[0].split()[2:]) for text in texts}
+
+
+@pytest.mark.parametrize(("numbers", "digits", "count", "seeds"), [(2, 1, 16, 40), (3, 1, 140, 40), (2, 2, 1600, 10)])
+def test_a_quarter_of_all_numbers_is_for_questions_and_the_others_for_exercises(numbers, digits, count, seeds):
+    """Whatever the stream and the rule."""
+    task = TASK | {"numbers": numbers, "digits": digits}
+    asked, practised = all_numbers(task, range(seeds), count)
+    there_are = (9 * 10 ** (digits - 1)) ** numbers
+    assert not asked & practised
+    assert len(asked) == pytest.approx(there_are / 4, rel=0.05)
+    assert len(asked | practised) == there_are
+    other = {each.question for each in rule_questions(task | {"rule": "largest"}, count, rng(99))}
+    assert other < asked
 
 
 def test_exercises_name_their_rules_and_are_right():

@@ -3,9 +3,11 @@ import json
 import pandas as pd
 import pytest
 
+from memorization.prompt_capacity import reading
 from memorization.prompt_capacity.questions import Question, rule_result
 from memorization.prompt_capacity.reading import questions_of, texts_of
 
+HUB = f"someone/some@{'0123456789' * 4}"
 NOWHERE = {"path": None, "repository": None, "config": None, "split": "train"}
 TASK = NOWHERE | {"name": "gsm", "kind": "questions", "test_path": None, "test_split": None, "limit": 100}
 SETTINGS = {"validation": 4, "test": 3, "training_samples": [2, 9, 5]}
@@ -89,6 +91,24 @@ def test_test_questions_may_be_a_file_of_their_own(tmp_path):
     found, test = questions_of(task, SETTINGS)
     assert found == [Question(**row) for row in asked(1)]
     assert test == [Question(**row) for row in asked(2, 3)]
+
+
+def test_test_questions_may_be_a_split_of_their_own(monkeypatch):
+    """Of the same data set of the hub; without one, no other split is read."""
+    of_splits, read = {"train": asked(1, 2, 3), "test": asked(4, 5, 6)}, []
+
+    def rows(task, columns):
+        read.append((task["repository"], task["config"], task["split"], columns))
+        return iter(of_splits[task["split"]])
+
+    monkeypatch.setattr(reading, "rows", rows)
+    task = TASK | {"repository": HUB, "config": "main", "limit": 2}
+    assert questions_of(task, SETTINGS) == ([Question(**row) for row in asked(1, 2)], None)
+    found, test = questions_of(task | {"test_split": "test"}, SETTINGS)
+    assert found == [Question(**row) for row in asked(1, 2)]
+    assert test == [Question(**row) for row in asked(4, 5)]
+    of = HUB, "main"
+    assert read == [(*of, split, ["question", "answer"]) for split in ("train", "train", "test")]
 
 
 def test_a_row_without_a_number_is_told_by_its_file(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from prompt_small import DRAWN, byte_pairs, frozen
+from prompt_capacity_small import DRAWN, byte_pairs, frozen
 from tokenizers import Tokenizer
 
 from memorization.prompt_capacity.measuring import described, memorization_table

@@ -27,13 +27,21 @@ def test_a_rate_s_cost_is_the_mean_of_the_best_iterates_of_its_layout(table):
     assert trials.kinds.tolist() == ["text"] * 2
     for layout in LAYOUTS:
         for rate in RATES:
-            ours = PromptLearner(tiny(), Cell(trials, (layout,), 2), SETTING, {layout: rate}, 1)
+            ours = PromptLearner(tiny(), Cell(trials, (layout,), 2), SETTING, {layout: rate}, 1, "tuning")
             losses = []
             for n in range(1, STEPS + 1):
                 ours.step(n)
                 losses.append(ours.loss.numpy().copy())
             row = table[(table["layout"] == layout_name(layout)) & (table["learning_rate"] == rate)]
             assert row["nll"].item() == pytest.approx(np.min(losses, axis=0).mean(), abs=1e-4)
+
+
+def test_fewer_texts_tune_where_there_are_no_more(capsys):
+    """Of 30 documents 5 are for tuning: two groups of two."""
+    few, wanted = pool(30), SETTING | {"layouts": ["prefix"], "learning_rates": [0.1]}
+    found = rates_table(tiny(), few, wanted | {"tuning": TUNING | {"trials": 9}}, 1)
+    assert "tuning: 4 documents, not 18: no more have 4 tokens" in capsys.readouterr().out
+    assert found.equals(rates_table(tiny(), few, wanted, 1))
 
 
 def test_the_cheapest_rate_of_a_layout_is_chosen_and_no_other(table):

@@ -41,6 +41,7 @@ RESULTS = "results/prompt_capacity"
 TEXTS, ROWS = f"{RESULTS}/datasets/{{}}/texts.npz", f"{RESULTS}/datasets/{{}}/rows.npz"
 MODEL = f"{RESULTS}/models/{{}}/seed0/model.safetensors"
 RUNS = f"{RESULTS}/runs/{{}}/seed0/{{}}.parquet"
+RATES = f"{RESULTS}/rates/{{}}.parquet"
 CELL = f"{RESULTS}/cells/{{condition}}/seed{{seed}}/k{{k}}_length{{length}}"
 ASKED = f"{RESULTS}/generalization/{{condition}}/seed{{seed}}/{{layout}}.parquet"
 TABLE = "results/tables/prompt_capacity_{}.parquet"
@@ -174,9 +175,7 @@ def data(given):
 @pytest.fixture
 def inputs(given, data, made):
     """``inputs(name)``: what each stage of a model takes, by path."""
-    return lambda name: (
-        data | given(MODEL.format(name), made.state(name)) | given(RUNS.format(name, "rates"), made.rates(name))
-    )
+    return lambda name: data | given(MODEL.format(name), made.state(name)) | given(RATES.format(name), made.rates(name))
 
 
 @pytest.fixture
@@ -267,7 +266,7 @@ def test_training_refuses_damaged_rows_by_name(run_rule, given, data, tmp_path):
 
 def test_learning_rates_are_chosen_for_each_layout(run_rule, given, data, made):
     inputs = data | given(MODEL.format("llama_64"), made.state("llama_64"))
-    path = run_rule("prompt_capacity_tune", RUNS.format("llama_64", "rates"), inputs)
+    path = run_rule("prompt_capacity_tune", RATES.format("llama_64"), inputs)
     same(path, made.rates("llama_64"))
     table = read_table(str(path))
     layouts = SECTION["memorization"]["layouts"]
@@ -275,6 +274,27 @@ def test_learning_rates_are_chosen_for_each_layout(run_rule, given, data, made):
     assert set(table["learning_rate"]) == {0.1, 0.3}
     assert read_made_by(path)["made_from"].keys() == inputs.keys()
     assert read_made_by(path)["params"]["tuning"] == PROMPTS.tuned("llama_64")
+    assert read_made_by(path)["params"]["seed"] == 0
+
+
+def test_learning_rates_of_all_seeds_are_those_of_the_first(run_rule, given, data, made):
+    """Whatever its number: the base model is that seed's."""
+    conditions = [of | {"seeds": [47, 48]} if of["name"] == "llama_64" else of for of in ALIKE]
+    model = {MODEL.format("llama_64").replace("seed0", "seed47"): made.state("llama_64")}
+    inputs = data | {path: file for each in model.items() for path, file in given(*each).items()}
+    path = run_rule(
+        "prompt_capacity_tune",
+        RATES.format("llama_64"),
+        inputs,
+        config={"prompt_capacity": {"conditions": conditions}},
+    )
+    table, made_by = read_table(str(path)), read_made_by(path)
+    assert set(table["seed"]) == {47}
+    assert made_by["params"]["seed"] == made_by["params"]["tuning"]["first_seed"] == 47
+    assert made_by["made_from"].keys() == inputs.keys()
+    settings = PROMPTS.tuned("llama_64") | {"first_seed": 47}
+    expected = rates_table(made.model("llama_64"), made.pool, settings, 47)
+    same(path, expected.assign(condition="llama_64", seed=47))
 
 
 def test_a_cell_s_prompts_are_trained_and_measured(run_rule, inputs, made, tmp_path):
@@ -388,8 +408,9 @@ def test_records_and_the_run_row_are_of_all_cells(run_rule, of_cells, made):
 def test_tables_hold_all_runs(run_rule, given, of_cells, made, tmp_path):
     inputs = {path: file for kind in CELLS for path, file in of_cells(kind).items()}
     for name in PROMPTS.names:
-        for kind, table in {**made.records(name), "rates": made.rates(name)}.items():
+        for kind, table in made.records(name).items():
             inputs |= given(RUNS.format(name, kind), table)
+        inputs |= given(RATES.format(name), made.rates(name))
     inputs |= given(RUNS.format("llama_128", "horizon"), made.horizon("llama_128"))
     for each in PROMPTS.asked:
         inputs |= given(ASKED.format(**each), made.generalization(each["condition"], each["layout"]))

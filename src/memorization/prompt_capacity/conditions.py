@@ -95,7 +95,7 @@ class PromptCapacity(Family):
         of_groups = {"n_trials": settings["trials"], "group_size": settings["batch_size"]}
         alike = [other for other in self.models if self.of_data(other) == self.of_data(name)]
         longest = max(length for other in alike for length in self.condition(other)["lengths"])
-        return of_groups | {"longest": longest, "place": place, "first_seed": self.seeds(name)[0]}
+        return of_groups | {"longest": longest, "place": place, "first_seed": min(self.seeds(name))}
 
     def of_data(self, name: str) -> dict:
         """The wildcard of a model's data set."""

@@ -103,8 +103,8 @@ class Pool:
             if len(rows) < group:
                 raise ValueError(_too_few(len(rows), length, group, f"for {purpose} besides the trials"))
             if len(rows) < needed:
-                print(f"{purpose}: {len(rows)} documents of {needed} have {length} tokens; that many do", flush=True)
                 rows = rows[: len(rows) // group * group]
+                print(f"{purpose}: {len(rows)} documents, not {needed}: no more have {length} tokens", flush=True)
         rng = generator(FAMILY, seed, f"places of {purpose}")
         cut = []
         for row in rows:
@@ -151,7 +151,7 @@ class Pool:
 def _too_few(found: int, length: int, needed: int, what: str) -> str:
     return (
         f"{found} documents of {needed} have {length} tokens, {what}; allowed: fewer or shorter texts, more documents, "
-        "an earlier start_index, a larger stride"
+        "and with a start_index an earlier one or a larger stride"
     )
 
 
