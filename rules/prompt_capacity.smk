@@ -150,7 +150,7 @@ rule prompt_capacity_memorize:
         vectors=FILES["prompt_capacity"]["vectors"],
         trajectory=FILES["prompt_capacity"]["trajectory"],
         prompts=f"{PROMPT_CELL}/prompts.safetensors",
-        log_txt=f"{PROMPT_CELL}/log.txt",
+        log_txt=f"{PROMPT_CELL}/memorization.txt",
     log:
         "logs/prompt_capacity/memorize/{condition}/seed{seed}/k{k}_length{length}.log",
     benchmark:

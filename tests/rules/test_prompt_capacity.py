@@ -313,7 +313,7 @@ def test_a_cell_s_prompts_are_trained_and_measured(run_rule, inputs, made, tmp_p
             np.testing.assert_array_equal(found[name], values)
     prompts = load_file(path.with_name("prompts.safetensors"))["prompts"]
     torch.testing.assert_close(prompts, expected.prompts, rtol=1e-3, atol=1e-4)
-    assert path.with_name("log.txt").read_text() == log_text(found, read_table(str(path)))
+    assert path.with_suffix(".txt").read_text() == log_text(found, read_table(str(path)))
     made_by = read_made_by(path)
     assert made_by["params"] == {
         "condition": PROMPTS.settings("llama_64"),
