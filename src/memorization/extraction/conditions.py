@@ -7,12 +7,12 @@ import platform
 from collections.abc import Iterable
 from hashlib import sha256
 
-from memorization.configuration import named, names
 from memorization.extraction.checks import check_family
 from memorization.extraction.prompts import longest_prompt, tokens_needed
 from memorization.extraction.sizes import packed_rows
 from memorization.family import Family, Figure, Files, Table
 from memorization.hub import split_name
+from memorization.model_family import ModelFamily
 from memorization.model_files import TOKENIZER, architecture_of, contents, noted
 from memorization.models import language_model_size
 from memorization.models.shape import TRAINING
@@ -28,16 +28,11 @@ DIFFERENCES = ("difference", "difference_intervals")
 FOUND = ("rates", "scores", "fits", "difference", "membership", "forecast", "interference", "near_verbatim")
 
 
-class Extraction(Family):
+class Extraction(ModelFamily):
     """The section ``extraction``."""
 
     name = "extraction"
     apart = (*Family.apart, "shards", "small", "pair", "stages")
-
-    @property
-    def pretrained(self) -> list[str]:
-        """The names of the models from elsewhere."""
-        return names(self.section["pretrained"])
 
     @property
     def attacked(self) -> list[str]:
@@ -46,26 +41,14 @@ class Extraction(Family):
 
     def condition(self, name: str) -> dict:
         """A model by its name, completed by the defaults."""
+        found = super().condition(name)
         if name in self.pretrained:
-            found = self.section["pretrained_defaults"] | named(self.section["pretrained"], name, self.name)
             return found | {"architecture": found["architecture"] or architecture_of(found["model"])}
-        return super().condition(name)
+        return found
 
     def seeds(self, name: str) -> list[int]:
         """As ``Family.seeds``; a model from elsewhere counts as of seed 0."""
         return [0] if name in self.pretrained else super().seeds(name)
-
-    def dataset(self, name: str) -> dict:
-        """The data set of a model, completed."""
-        return self.data_settings(self.condition(name)["dataset"])
-
-    def data_settings(self, dataset: str) -> dict:
-        """The settings of a data set, completed."""
-        data = named(self.section["datasets"], dataset, f"{self.name}.datasets")
-        if data["kind"] == "python":
-            return data
-        data = self.section["text_defaults"] | data
-        return data | {"tokenizer": data["tokenizer"] or self._tokenizer_of(dataset)}
 
     def corpus_settings(self, dataset: str) -> dict:
         """What windows and background of a data set of kind python are made of: the text is that of this Python."""
@@ -85,13 +68,6 @@ class Extraction(Family):
         prompt = longest_prompt(self.dataset(name)["lengths"])
         return {"prefix": prompt.prefix_length, "suffix": prompt.suffix_length}
 
-    def _tokenizer_of(self, dataset: str) -> str | None:
-        """The first model from elsewhere that is attacked with a data set, whose tokenizer is its own."""
-        return next((each["model"] for each in self.section["pretrained"] if each["dataset"] == dataset), None)
-
-    def datasets_of(self, kind: str) -> list[str]:
-        return [data["name"] for data in self.section["datasets"] if data["kind"] == kind]
-
     def settings(self, name: str) -> dict:
         """As ``Family.settings``, with the digests of a model from elsewhere."""
         found = super().settings(name)
@@ -100,14 +76,6 @@ class Extraction(Family):
     def runs_of(self, name: str) -> list[dict]:
         """The wildcards of a model's runs."""
         return [{"condition": name, "seed": seed} for seed in sorted(self.seeds(name))]
-
-    def of_data(self, name: str) -> dict:
-        """The wildcard of a model's data set."""
-        return {"dataset": self.condition(name)["dataset"]}
-
-    def trained_run(self, name: str, seed: int | str) -> list[dict]:
-        """The wildcards of a run, if its model is trained here."""
-        return [{"condition": name, "seed": seed}] if name in self.names else []
 
     def attack(self, name: str) -> dict:
         """The settings of the attack on a model."""

@@ -6,8 +6,9 @@ Imported when the Snakefile is read: nothing here may import torch.
 import platform
 from collections.abc import Iterable
 
-from memorization.configuration import named, names
+from memorization.configuration import named
 from memorization.family import Family, Figure, Files, Table
+from memorization.model_family import ModelFamily
 from memorization.model_files import TOKENIZER, noted
 from memorization.models import language_model_size
 from memorization.models.shape import TRAINING
@@ -21,40 +22,16 @@ GROWING = ("init", "beta2", "weight_decay", "score_first_token", "batch_rows")
 PROMPTS = (*GROWING, "stop_perplexity", "evaluate_every")
 
 
-class PromptCapacity(Family):
+class PromptCapacity(ModelFamily):
     """The section ``prompt_capacity``."""
 
     name = "prompt_capacity"
     apart = (*Family.apart, "prompt_lengths", "lengths", "progressive", "task")
 
     @property
-    def pretrained(self) -> list[str]:
-        """The names of the models from elsewhere."""
-        return names(self.section["pretrained"])
-
-    @property
     def models(self) -> list[str]:
         """The names of all models: those from elsewhere, and of conditions, which are trained."""
         return [*self.pretrained, *self.names]
-
-    def condition(self, name: str) -> dict:
-        """A model by its name, completed by the defaults."""
-        if name in self.pretrained:
-            return self.section["pretrained_defaults"] | named(self.section["pretrained"], name, self.name)
-        return super().condition(name)
-
-    def dataset(self, name: str) -> dict:
-        """The data set of a model, completed."""
-        return self.data_settings(self.condition(name)["dataset"])
-
-    def data_settings(self, dataset: str) -> dict:
-        """The settings of a data set, completed."""
-        data = named(self.section["datasets"], dataset, f"{self.name}.datasets")
-        if data["kind"] == "python":
-            return data
-        data = self.section["text_defaults"] | data
-        models = (each["model"] for each in self.section["pretrained"] if each["dataset"] == dataset)
-        return data | {"tokenizer": data["tokenizer"] or next(models, None)}
 
     def task_settings(self, task: str) -> dict:
         """The settings of a task, completed."""
@@ -78,9 +55,6 @@ class PromptCapacity(Family):
         task = self.task_settings(self.condition(name)["task"])
         return task if task["kind"] == "rule" else task | noted(task["path"], task["test_path"])
 
-    def datasets_of(self, kind: str) -> list[str]:
-        return [data["name"] for data in self.section["datasets"] if data["kind"] == kind]
-
     def settings(self, name: str) -> dict:
         """As ``Family.settings``, of the training of a base model; of a model from elsewhere, its files' digests."""
         found = super().settings(name)
@@ -96,14 +70,6 @@ class PromptCapacity(Family):
         alike = [other for other in self.models if self.of_data(other) == self.of_data(name)]
         longest = max(length for other in alike for length in self.condition(other)["lengths"])
         return of_groups | {"longest": longest, "place": place, "first_seed": min(self.seeds(name))}
-
-    def of_data(self, name: str) -> dict:
-        """The wildcard of a model's data set."""
-        return {"dataset": self.condition(name)["dataset"]}
-
-    def trained_run(self, condition: str, seed: int | str) -> list[dict]:
-        """The wildcards of a run, if its model is trained here."""
-        return [{"condition": condition, "seed": seed}] if condition in self.names else []
 
     def first_trained_run(self, condition: str) -> list[dict]:
         """As ``trained_run``, of its first seed, for which the learning rates of all are chosen."""

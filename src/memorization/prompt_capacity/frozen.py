@@ -13,7 +13,6 @@ from memorization.models import pretrained_models
 from memorization.models.language_model import LanguageModel, build
 from memorization.prompt_capacity.prompting import PAD, Inputs
 
-ATTENDS = "attention_mask"
 STATE_SPACES = ("mamba", "mamba2", "falcon_mamba")  # by transformers' names: without attention
 
 
@@ -156,7 +155,7 @@ class FrozenModel:
             return self.model(inputs_embeds=embeds, use_cache=False, **options)
         positions = torch.arange(embeds.shape[1], device=self.device)[None].expand(len(embeds), -1)
         mask = inputs.attention(self.dtype)
-        return self.model(inputs_embeds=embeds, position_ids=positions, use_cache=False, **{ATTENDS: mask} | options)
+        return self.model(inputs_embeds=embeds, position_ids=positions, use_cache=False, attention_mask=mask, **options)
 
     def _check(self, inputs: Inputs) -> None:
         if not self.has_attention and inputs.prompts is not None and bool(inputs.masked.any()):

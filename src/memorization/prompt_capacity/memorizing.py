@@ -1,7 +1,7 @@
 """Training prompts to bring forth texts, all trials of a cell in one pass, each as if alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -143,7 +143,7 @@ class PromptLearner:
         self.inputs = cell.inputs(self.first.cpu()).to(model.device)
         if not settings["score_first_token"]:
             begins = self.inputs.scored & (self.inputs.scored.cumsum(dim=1) == 1)
-            self.inputs = Inputs(**vars(self.inputs) | {"scored": self.inputs.scored & ~begins})
+            self.inputs = replace(self.inputs, scored=self.inputs.scored & ~begins)
         self.n_prompts = len(layouts)
         self.best = self.first.clone()
         self.loss = torch.full((self.n_prompts,), float(np.finfo(np.float32).max), device=model.device)
