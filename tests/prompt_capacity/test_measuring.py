@@ -266,7 +266,16 @@ def test_entries_of_few_bits_are_evenly_spaced_and_the_nearest(bits):
         assert (vector - whole).abs().max() <= step / 2 + 1e-6 * largest
         assert vector.abs().max() == largest
     assert torch.equal(quantized(-PROMPTS, bits), -found)
-    assert torch.equal(quantized(torch.zeros(1, 2, 4), bits), torch.zeros(1, 2, 4))
+
+
+@pytest.mark.parametrize("bits", [16, 2])
+@pytest.mark.parametrize("flushed", [False, True])  # jobs flush denormal numbers to 0
+def test_a_vector_of_zeros_stays_one(flushed, bits):
+    torch.set_flush_denormal(flushed)
+    try:
+        assert torch.equal(quantized(torch.zeros(1, 2, 4), bits), torch.zeros(1, 2, 4))
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def test_16_bits_change_an_entry_by_little_and_2_leave_three_values():

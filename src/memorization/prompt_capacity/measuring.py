@@ -59,7 +59,7 @@ def quantized(prompts: Tensor, bits: int) -> Tensor:
         return prompts
     levels = 2 ** (bits - 1) - 1
     wide = prompts.double()
-    scale = wide.abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny) / levels
+    scale = (wide.abs().amax(dim=-1, keepdim=True) / levels).clamp(min=torch.finfo(torch.float64).tiny)
     return ((wide / scale).round() * scale).to(prompts.dtype)
 
 
