@@ -9,7 +9,7 @@ RECORD = {
 }  # fmt: skip
 RUN = {
     "family": str, "arm": str, "condition": str, "seed": int,
-    "parameters": int, "trainable": int, "state_bits": int, "steps": int,
+    "parameters": int, "active": int, "trainable": int, "state_bits": int, "steps": int, "all_recorded": bool,
 }  # fmt: skip
 PHASES = ("train", "before_switch", "after_switch", "held_out")
 
@@ -50,12 +50,16 @@ def runs(**columns) -> pd.DataFrame:
     -------
     family, arm, condition, seed
         The run.
-    parameters, trainable
-        The number of all parameters, and of those that are trained.
+    parameters, active, trainable
+        The number of all parameters, of those that a token uses (in a memory layer the slots and the embeddings that
+        it reads, elsewhere all), and of those that are trained.
     state_bits
         The size of all trainable state in bits, including a queue.
     steps
         Optimizer steps of the run.
+    all_recorded
+        Whether the records of its last step have all items that it was trained on. Else what they add up to is less
+        than what the run has memorized.
 
     Raises
     ------

@@ -70,8 +70,10 @@ def test_records_are_of_the_first_sequences_and_an_exposure_is_a_step(trained):
 
 
 def test_a_run_has_its_size(trained):
-    table = capacity_runs(trained[1], "some", 3)
+    table = capacity_runs(trained[1], DATA, "some", 3)
     assert list(table) == list(RUN)
     row = table.iloc[0]
+    assert not row["all_recorded"]  # 6 of 10
+    assert capacity_runs(trained[1], {**DATA, "count": 6}, "some", 3)["all_recorded"].all()
     assert row["state_bits"] == 32 * row["parameters"]
     assert row["steps"] == 12

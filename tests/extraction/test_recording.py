@@ -119,4 +119,4 @@ def test_each_planted_window_has_a_twin_that_never_had_it(seeds):
 def test_a_run_has_its_size_and_its_steps():
     table = extraction_runs(TRAJECTORY, "mamba", "some", 4)
     assert list(table) == list(RUN)
-    assert table.iloc[0].tolist() == ["extraction", "mamba", "some", 4, 300, 200, 32 * 200, 7]
+    assert table.iloc[0].tolist() == ["extraction", "mamba", "some", 4, 300, 300, 200, 32 * 200, 7, False]

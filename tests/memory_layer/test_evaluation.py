@@ -111,6 +111,8 @@ def test_records_are_of_every_fact_at_the_end(trained, found):
     assert records["phase"].tolist() == ["train"] * 60 + ["held_out"] * 32
     assert runs["parameters"].item() == sum(each.numel() for each in trained[0].model.parameters())
     assert runs["state_bits"].item() == 32 * runs["trainable"].item()
+    assert runs["active"].item() == found["parameters"]["active"].item() < runs["parameters"].item()
+    assert runs["all_recorded"].all()
 
 
 def test_phases_of_a_second_training(trained):

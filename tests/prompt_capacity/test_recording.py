@@ -75,7 +75,8 @@ def test_a_run_is_all_prompts_of_its_cells():
     found = prompt_runs([CELL, other], "some", 4)
     assert list(found) == list(RUN)
     trained = 4 * 2 * 8 + 4 * 8
-    assert found.iloc[0].tolist() == ["prompt_capacity", "prompt", "some", 4, 1000 + trained, trained, 32 * trained, 7]
+    size = [1000 + trained, 1000 + trained, trained, 32 * trained]
+    assert found.iloc[0].tolist() == ["prompt_capacity", "prompt", "some", 4, *size, 7, True]
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["first_token", "no_first_token"])

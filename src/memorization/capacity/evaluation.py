@@ -74,8 +74,17 @@ def capacity_records(trajectory: Mapping[str, np.ndarray], dataset: Mapping, con
     )
 
 
-def capacity_runs(trajectory: Mapping[str, np.ndarray], condition: str, seed: int) -> pd.DataFrame:
+def capacity_runs(trajectory: Mapping[str, np.ndarray], dataset: Mapping, condition: str, seed: int) -> pd.DataFrame:
     """``runs`` of one run: float32 parameters."""
-    sizes = {name: int(trajectory[name]) for name in ("parameters", "trainable")}
-    bits, steps = WEIGHT_BITS * sizes["trainable"], int(trajectory["step"].max())
-    return runs(**ABOUT, condition=condition, seed=seed, **sizes, state_bits=bits, steps=steps)
+    parameters, trainable, steps = (int(np.max(trajectory[name])) for name in ("parameters", "trainable", "step"))
+    return runs(
+        **ABOUT,
+        condition=condition,
+        seed=seed,
+        parameters=parameters,
+        active=parameters,
+        trainable=trainable,
+        state_bits=WEIGHT_BITS * trainable,
+        steps=steps,
+        all_recorded=trajectory["item_nll"].shape[1] == dataset["count"],
+    )

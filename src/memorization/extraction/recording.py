@@ -91,7 +91,17 @@ def extraction_records(
 
 
 def extraction_runs(trajectory: Mapping[str, np.ndarray], arm: str, condition: str, seed: int) -> pd.DataFrame:
-    """``runs`` of one run: float32 parameters."""
-    sizes = {name: int(trajectory[name]) for name in ("parameters", "trainable")}
-    bits, steps = WEIGHT_BITS * sizes["trainable"], int(trajectory["step"].max())
-    return runs(family=FAMILY, arm=arm, condition=condition, seed=seed, **sizes, state_bits=bits, steps=steps)
+    """``runs`` of one run: float32 parameters. Of the text around the windows there are no records."""
+    parameters, trainable, steps = (int(np.max(trajectory[name])) for name in ("parameters", "trainable", "step"))
+    return runs(
+        family=FAMILY,
+        arm=arm,
+        condition=condition,
+        seed=seed,
+        parameters=parameters,
+        active=parameters,
+        trainable=trainable,
+        state_bits=WEIGHT_BITS * trainable,
+        steps=steps,
+        all_recorded=False,
+    )

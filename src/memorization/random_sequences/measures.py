@@ -194,14 +194,16 @@ def sequence_runs(
     trajectory: Mapping[str, np.ndarray], run: dict, family: str, arm: str, memory_bits: int = 0
 ) -> pd.DataFrame:
     """``runs`` of one run: float32 parameters, and the bits of a memory that is no parameter."""
-    trainable = int(trajectory["trainable"])
+    parameters, trainable = int(trajectory["parameters"]), int(trajectory["trainable"])
     return runs(
         family=family,
         arm=arm,
         condition=run["condition"],
         seed=run["seed"],
-        parameters=int(trajectory["parameters"]),
+        parameters=parameters,
+        active=parameters,
         trainable=trainable,
         state_bits=32 * trainable + memory_bits,
         steps=int(trajectory["step"].max()),
+        all_recorded=True,
     )

@@ -9,4 +9,4 @@ with job(snakemake) as this:
     run = {"condition": this.wildcards.condition, "seed": this.seed}
     this.write_table(bits_table(trajectory, dataset, **run), this.output.bits)
     this.write_table(capacity_records(trajectory, dataset, **run), this.output.records)
-    this.write_table(capacity_runs(trajectory, **run), this.output.runs)
+    this.write_table(capacity_runs(trajectory, dataset, **run), this.output.runs)

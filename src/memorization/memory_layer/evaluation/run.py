@@ -72,7 +72,7 @@ def run_tables(
     dataset = {"dataset": condition["dataset"], "arm": condition["arm"]}
     return {
         "records": tables.fact_records(by_fact, exposures, last, phase, about | {"step": begin}),
-        "runs": tables.run_row(trajectory, about),
+        "runs": tables.run_row(trajectory, condition, facts, about),
         "recall": tables.recall_table(by_fact, tokens, facts.split, exposures, run | dataset),
         "history": tables.history_table(trajectory, facts, run),
         "losses": tables.losses_table(trajectory["loss"], run),

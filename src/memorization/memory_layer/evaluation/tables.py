@@ -223,11 +223,21 @@ def fact_records(table: pd.DataFrame, exposures: np.ndarray, last: np.ndarray, p
     )
 
 
-def run_row(trajectory: Mapping[str, np.ndarray], about: Mapping) -> pd.DataFrame:
-    """``runs`` of a run: float32 parameters."""
-    of = {name: int(trajectory[name]) for name in ("parameters", "trainable")}
-    bits = 8 * sizes.WEIGHT_BYTES * of["trainable"]
-    return runs(family="memory_layer", **about, **of, state_bits=bits, steps=int(trajectory["step"].max()))
+def run_row(
+    trajectory: Mapping[str, np.ndarray], condition: Mapping, facts: Facts, about: Mapping
+) -> pd.DataFrame:
+    """``runs`` of a run: float32 parameters. ``active`` counts a slot as often as it is retrieved."""
+    parameters, trainable, steps = (int(np.max(trajectory[name])) for name in ("parameters", "trainable", "step"))
+    return runs(
+        family="memory_layer",
+        **about,
+        parameters=parameters,
+        active=sizes.active_parameters(condition, facts.vocabulary, facts.length),
+        trainable=trainable,
+        state_bits=8 * sizes.WEIGHT_BYTES * trainable,
+        steps=steps,
+        all_recorded=True,
+    )
 
 
 def _bins(tokens: pd.DataFrame) -> np.ndarray:
