@@ -2,7 +2,7 @@
 # make test FAMILY=NAME runs the tests with NAME in their path or id: the family's own, and its part of the shared ones.
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: zipf all test report bench bench-gpu
+.PHONY: zipf all test report gallery bench bench-gpu
 
 zipf: .venv/installed
 	$(BIN)/snakemake --cores all results/figures/zipf_loss.pdf
@@ -14,10 +14,15 @@ report: .venv/installed
 	$(BIN)/snakemake --cores all
 	$(BIN)/snakemake --report report.html
 
+gallery: .venv/installed
+	$(BIN)/snakemake --cores all gallery
+	rm -rf docs/gallery
+	cp -r results/gallery docs/gallery
+
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile rules
 	$(BIN)/lint-imports
 	$(BIN)/snakemake --lint
 	$(BIN)/pytest $(if $(FAMILY),-k $(FAMILY))

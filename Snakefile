@@ -1,6 +1,6 @@
 # The map of the workflow: shared settings, a file of rules for each family, targets.
 #
-# results/<family>/<stage>/<condition>/seed<seed>…        files of a stage
+# results/<family>/<stage>/<condition>/seed<seed>…        files of a stage; the target <family>_<stage> asks for all
 # results/tables/<family>_<table>.parquet                 tables (docs/reference/tables.md)
 # results/figures/<family>_<figure>.pdf|png|svg           figures
 # logs/…                                                  log and timing of each job
@@ -17,17 +17,18 @@ rule all:
         lambda wildcards: [path for name in config["families"] for path in TARGETS[name]],
 
 
-include: "rules/common.smk"
-include: "rules/data.smk"
+include: "rules/checkout.smk"
+include: f"{PLACE}/rules/common.smk"
+include: f"{PLACE}/rules/data.smk"
 
 
 for name in FAMILIES:
     if (CHECKOUT / f"rules/{name}.smk").exists():  # a family that trains nothing has only tables and figures
 
-        include: f"rules/{name}.smk"
+        include: f"{PLACE}/rules/{name}.smk"
 
 
-include: "rules/outputs.smk"
+include: f"{PLACE}/rules/outputs.smk"
 
 
 # Jobs use the configuration of the run's first process. Other rules or code than planned are an error.

@@ -10,7 +10,7 @@ FILES["capacity"] = {
 }
 
 
-rule capacity_sequences:
+rule capacity_sample:
     output:
         sequences=CAPACITY_SEQUENCES,
     log:

@@ -330,7 +330,7 @@ rule extraction_map:
         "../workflow/scripts/extraction/map.py"
 
 
-rule extraction_samples:
+rule extraction_sample:
     input:
         prompts=FILES["extraction"]["prompts"],
     output:
@@ -360,6 +360,6 @@ rule extraction_samples:
 
 
 TARGETS["extraction"] = [
-    rules.extraction_samples.output.page.format(condition=name, seed=EXTRACTION.seeds(name)[0])
+    rules.extraction_sample.output.page.format(condition=name, seed=EXTRACTION.seeds(name)[0])
     for name in EXTRACTION.attacked
 ]

@@ -2,6 +2,7 @@
 #
 # equations (a data set, a split) -> train (a condition, a seed), recording its fingerprint
 #   -> evaluate, spectrum, residual; perturb (a perturbation, a condition, a seed) -> tables, figures
+# recorded (a condition from elsewhere, a file a seed) -> spectrum, residual -> tables, figures
 GROKKING = FAMILIES["grokking"]
 GROKKING_EQUATIONS = "results/grokking/equations/{dataset}/seed{seed}.npz"
 GROKKING_EVALUATED = {
@@ -16,7 +17,7 @@ FILES["grokking"] = GROKKING_EVALUATED | {
 }
 
 
-rule grokking_equations:
+rule grokking_enumerate:
     output:
         equations=GROKKING_EQUATIONS,
     log:
@@ -50,6 +51,8 @@ rule grokking_train:
         "logs/grokking/train/{condition}/seed{seed}.log",
     benchmark:
         "logs/grokking/train/{condition}/seed{seed}.timing.tsv"
+    wildcard_constraints:
+        condition="|".join(GROKKING.names),
     conda:
         "../envs/training.yaml"
     threads: 1
@@ -66,6 +69,30 @@ rule grokking_train:
         "grokking: training {wildcards.condition}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/grokking/train.py"
+
+
+rule grokking_recorded:
+    output:
+        trajectory=FILES["grokking"]["trajectory"],
+    log:
+        "logs/grokking/recorded/{condition}/seed{seed}.log",
+    benchmark:
+        "logs/grokking/recorded/{condition}/seed{seed}.timing.tsv"
+    wildcard_constraints:
+        condition="|".join(GROKKING.recorded) or "(?!)",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
+    params:
+        run=lambda wildcards: canonical(GROKKING.recorded_run(wildcards.condition, wildcards.seed)),
+        code=code_digest(f"{SCRIPTS}/grokking/recorded.py"),
+    message:
+        "grokking: reading the fingerprint of {wildcards.condition}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/grokking/recorded.py"
 
 
 rule grokking_perturb:
@@ -125,7 +152,7 @@ rule grokking_evaluate:
 
 rule grokking_spectrum:
     input:
-        trajectory=rules.grokking_train.output.trajectory,
+        trajectory=FILES["grokking"]["trajectory"],
     output:
         spectrum=FILES["grokking"]["spectra"],
     log:
@@ -150,7 +177,7 @@ rule grokking_spectrum:
 
 rule grokking_residual:
     input:
-        trajectory=rules.grokking_train.output.trajectory,
+        trajectory=FILES["grokking"]["trajectory"],
     output:
         residuals=FILES["grokking"]["residuals"],
     log:

@@ -1,4 +1,8 @@
-# Tables and figures of all families: loops over the declarations of each family.
+# Tables and figures of all families: loops over the declarations of each family. And the gallery of all figures.
+# Then a target for each family, and for each of its stages.
+from memorization.captions import short_caption
+from memorization.targets import files_below, stages
+
 for family in FAMILIES.values():
     FILES.setdefault(family.name, {})
     TARGETS.setdefault(family.name, [])
@@ -95,3 +99,68 @@ for family in FAMILIES.values():
             family.name
         input:
             TARGETS[family.name],
+
+    for kind in ("tables", "figures"):
+
+        rule:
+            name:
+                f"{family.name}_{kind}"
+            input:
+                [path for path in TARGETS[family.name] if path.startswith(f"results/{kind}/")],
+
+
+MOVED = workflow.modifier.modify_path  # where this module's files are, if another Snakefile gives it a prefix
+OUTPUTS = [str(output) for each in workflow.rules for output in each.output]
+TAKEN = {each.name for each in workflow.rules}
+
+for family in FAMILIES.values():
+    for stage in stages(OUTPUTS, family.name, MOVED("results/")):
+        if workflow.modifier.modify_rulename(f"{family.name}_{stage}") not in TAKEN:
+
+            rule:
+                name:
+                    f"{family.name}_{stage}"
+                input:
+                    lambda wildcards, family=family.name, stage=stage: files_below(
+                        f"results/{family}/{stage}/", TARGETS[family], workflow.rules, MOVED
+                    ),
+
+
+CAPTIONS = f"{CHECKOUT}/workflow/report"
+GALLERY = {  # figures by family and file name
+    name: {f"{name}_{figure.name}": figure for figure in FAMILIES[name].figures if figure.is_target}
+    for name in config["families"]
+}
+
+
+rule gallery:
+    input:
+        [f"results/figures/{stem}.png" for figures in GALLERY.values() for stem in figures],
+    output:
+        page="results/gallery/README.md",
+        pictures=[f"results/gallery/{stem}.png" for figures in GALLERY.values() for stem in figures],
+    log:
+        "logs/gallery.log",
+    benchmark:
+        "logs/gallery.timing.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        sections=lambda wildcards: canonical(
+            [
+                (
+                    family,
+                    [(stem, short_caption(CAPTIONS, family, figure)) for stem, figure in figures.items()],
+                )
+                for family, figures in GALLERY.items()
+            ]
+        ),
+        code=code_digest(f"{SCRIPTS}/gallery.py"),
+    message:
+        "a small picture of every figure"
+    script:
+        "../workflow/scripts/gallery.py"

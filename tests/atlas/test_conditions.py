@@ -28,31 +28,35 @@ def families():
 
 def atlas(*compared):
     entries = [{"family": family, "condition": condition} for family, condition in compared]
-    return Atlas({"comparison": entries}, others=families())
+    return Atlas({"comparison": entries, "exposure": entries}, others=families())
+
+
+def figure(of, name="comparison"):
+    return next(each for each in of.figures if each.name == name)
 
 
 def inputs(*compared):
-    (figure,) = atlas(*compared).figures
-    return figure.inputs()
+    return figure(atlas(*compared)).inputs()
 
 
 def test_the_comparison_reads_the_records_of_each_family_s_runs():
     read = inputs(("two", "medium"), ("one", "small"), ("two", "small"))
     assert read == {
-        "one": Files("records", [{"condition": "small", "seed": seed} for seed in (0, 1)], "one"),
-        "two": Files(
+        "one_records": Files("records", [{"condition": "small", "seed": seed} for seed in (0, 1)], "one"),
+        "two_records": Files(
             "records",
             [{"condition": "medium", "seed": 5}, *({"condition": "small", "seed": seed} for seed in (0, 1))],
             "two",
         ),
     }
     patterns = {"one": {"records": "1/{condition}/{seed}"}, "two": {"records": "2/{condition}/{seed}"}}
-    assert read["two"].paths(patterns, "atlas") == ["2/medium/5", "2/small/0", "2/small/1"]
+    assert read["two_records"].paths(patterns, "atlas") == ["2/medium/5", "2/small/0", "2/small/1"]
 
 
 def test_the_legend_has_the_order_of_the_configuration():
-    (figure,) = atlas(("two", "medium"), ("one", "small")).figures
-    assert figure.settings() == {"conditions": [["two", "medium"], ["one", "small"]]}
+    assert figure(atlas(("two", "medium"), ("one", "small"))).settings() == {
+        "conditions": [["two", "medium"], ["one", "small"]]
+    }
 
 
 def test_a_family_that_is_not_there_is_refused_at_once():
@@ -82,10 +86,27 @@ def test_what_cannot_stand_side_by_side_is_refused_when_the_figure_is_asked_for(
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("scale", [None, "smoke"])
+def test_curves_may_be_of_conditions_on_different_data():
+    read = figure(atlas(("one", "small"), ("one", "large")), "exposure").inputs()
+    assert len(read["one_records"].wildcards) == 4
+    with pytest.raises(
+        ConfigurationError, match=r"^atlas\.exposure: there is no 'tiny' in one; allowed: small, large$"
+    ):
+        figure(atlas(("one", "tiny")), "exposure").inputs()
+
+
+def test_the_summary_reads_the_tables_that_all_families_write():
+    table = next(each for each in atlas(("one", "small")).tables if each.name == "summary")
+    names = {f"{family}_{kind}" for family in ("one", "two") for kind in ("records", "runs")}
+    assert {*table.inputs()} == names | {"exposure"}
+
+
+@pytest.mark.parametrize("scale", [None, "smoke", "paper"])
 def test_the_comparisons_that_stand_can_be_drawn(scale):
     config, built = complete(scale), {}
     for kind in FAMILIES:
         built[kind.name] = kind(config[kind.name], others=dict(built))
-    (figure,) = built["atlas"].figures
-    assert {*figure.inputs()} == {entry["family"] for entry in config["atlas"]["comparison"]}
+    assert {*figure(built["atlas"]).inputs()} == {f"{each['family']}_records" for each in config["atlas"]["comparison"]}
+    for name in ("exposure", "timing"):
+        read = {f"{each['family']}_records" for each in config["atlas"]["exposure"]}
+        assert {*figure(built["atlas"], name).inputs()} == read | {"exposure"}

@@ -21,8 +21,28 @@ def records():
     return pd.DataFrame(rows, columns=columns)
 
 
+def held():
+    """E50 and what runs hold: two seeds of two conditions."""
+    runs = pd.DataFrame({"family": "one", "condition": ["b", "b", "a", "a"], "seed": [0, 1, 0, 1]})
+    sides = ["within", "within", "at most", "within"]
+    exposure = runs.assign(e50=[4.0, 6.0, 1.0, 3.0], e50_is=sides, lapse=[0.1, 0.3, 0.0, 0.0])
+    holds = {"bits": [1, 1, np.nan, np.nan], "bits_per_parameter": [2.0, 4.0, 9.0, 9.0], "bits_per_state_bit": 0.5}
+    return exposure, runs.assign(**holds, old_recall=[np.nan, np.nan, 0.2, 0.4], new_recall=[1.0, 1.0, 0.6, 0.8])
+
+
+def test_midpoints_bits_and_old_items_are_findings():
+    table = findings_table(records(), *held(), CONDITIONS).set_index(["finding", "condition"])
+    assert table.loc[("E50", "one: b"), "value"] == 5
+    assert table.loc[("E50", "one: a"), ["value", "n"]].tolist() == [3, 1]  # a bound is no value
+    assert table.loc[("lapse", "one: b"), "value"] == pytest.approx(0.2)
+    assert table.loc[("bits per parameter", "one: b"), "value"] == 3
+    assert ("bits per parameter", "one: a") not in table.index  # nothing is counted of it
+    assert table.loc[("recall of old items above chance", "one: a"), "value"] == pytest.approx(0.3)
+    assert ("recall of old items above chance", "one: b") not in table.index
+
+
 def test_conditions_of_several_families_are_compared_in_pairs_of_a_seed():
-    table = findings_table(records(), CONDITIONS).set_index(["finding", "condition"])
+    table = findings_table(records(), *held(), CONDITIONS).set_index(["finding", "condition"])
     recall = table.loc["suffix accuracy, at the end"]
     np.testing.assert_allclose(recall["value"], [1, 2 / 3])
     loss = table.loc["suffix loss, at the end"]

@@ -64,6 +64,16 @@ def test_fingerprints_are_exported_in_the_layout_of_the_source(tmp_path, results
     assert (folder / "spectrum.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_fingerprints_from_elsewhere_are_exported_without_a_probe(tmp_path, results):
+    path = results / TRAJECTORY.format("wd_1/seed0")
+    arrays = {name: array for name, array in read_arrays(str(path)).items() if not name.startswith("probe")}
+    write_arrays(str(path), arrays, {"rule": "grokking_recorded"})
+    note(results / SPECTRUM.format("wd_1/seed0"), made_from={NOTED: read_made_by(path)})
+    assert export(tmp_path / "exported", results) == 0
+    assert len(list((tmp_path / "exported").glob("snapshot_t*.npy"))) == 40
+    assert not (tmp_path / "exported/probe_indices.npy").exists()
+
+
 def note(path, **change):
     """Change what a spectrum says that it was made of."""
     write_table(str(path), read_table(str(path)), read_made_by(path) | change)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from sections import changed, complete
 
@@ -58,6 +59,55 @@ def test_every_perturbation_of_every_seed_is_a_run_beside_its_reference():
 def test_a_perturbed_condition_s_own_seeds_are_perturbed():
     fewer = Grokking(changed(SECTION, ("conditions", 2, "seeds"), [4]))
     assert {run["seed"] for run in fewer.perturbed_runs} == {4}
+
+
+def with_recorded(folder, name="mine", every=2, count=1126, **change):
+    """The family with a condition from elsewhere, of two files whose snapshots reach to the end of the window."""
+    paths = [str(folder / f"{name}_{n}.npy") for n in range(2)]
+    for n, path in enumerate(paths):
+        np.save(path, np.random.default_rng(n).standard_normal((count, 4)))
+    entry = {"name": name, "fingerprints": paths, "record_every": every} | change
+    return Grokking(changed(SECTION, ("recorded",), [entry])), paths
+
+
+def test_a_condition_from_elsewhere_is_compared_and_neither_trained_nor_evaluated(tmp_path):
+    family, paths = with_recorded(tmp_path)
+    family.check()
+    assert family.names == GROKKING.names
+    assert family.compared == [*GROKKING.names, "mine"]
+    assert family.seeds("mine") == [0, 1]
+    run = family.recorded_run("mine", "1")
+    assert run == {"path": paths[1], "record_every": 2, "contents": {paths[1]: run["contents"][paths[1]]}}
+    assert run["contents"] != family.recorded_run("mine", "0")["contents"]
+    of = {}
+    for each in [*family.tables, *family.figures]:
+        for kind, files in each.inputs().items():
+            of[each.name, kind] = {run.get("condition") for run in files.wildcards}
+    shown = {key for key, conditions in of.items() if "mine" in conditions}
+    assert shown == {
+        ("runs", "spectra"), ("runs", "residuals"), ("distances", "spectra"), ("spectrum", "spectra"),
+        ("fingerprint", "trajectories"), ("residual", "residuals"),
+    }  # fmt: skip
+    settings = {each.name: each.settings() for each in [*family.tables, *family.figures]}
+    assert settings["distances"]["conditions"] == settings["residual"]["conditions"] == family.compared
+    assert settings["accuracy"]["conditions"] == settings["perturbation"]["conditions"] == GROKKING.names
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "wd_1"}, ": wd_1 is a condition too; names must differ"),
+        ({"every": 10}, "[mine].fingerprints: {folder}/mine_0.npy: a snapshot every 10 steps, from step 0 on; allowed"),
+        ({"count": 1125}, "[mine].fingerprints: {folder}/mine_0.npy: snapshots of steps 0 to 2248; allowed: those of"),
+        ({"fingerprints": ["no.npy"]}, "[mine].fingerprints: no.npy: there is no such file"),
+    ],
+)
+def test_fingerprints_that_cannot_be_compared_are_one_line(tmp_path, change, message):
+    family, _ = with_recorded(tmp_path, **change)
+    with pytest.raises(ConfigurationError) as error:
+        family.check()
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"grokking.recorded{message}".format(folder=tmp_path))
 
 
 @pytest.mark.parametrize("scale", [None, "smoke", "paper"])

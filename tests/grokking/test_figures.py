@@ -122,7 +122,7 @@ def test_the_fingerprint_has_a_line_a_quantile_and_its_crossings():
     steps, levels = np.arange(0, 20, 2), np.array([0.1, 0.5, 0.9])
     embedded = [(steps, levels, np.outer(steps, levels) - 5)] * 2
     runs = transitions().iloc[[0, 3]]
-    figure = fingerprint_figure(embedded, runs, "log_prob", "val", settings("fingerprint"))
+    figure = fingerprint_figure(embedded, runs, [], "log_prob", "val", settings("fingerprint"))
     one, two, scale = figure.axes
     assert (one.get_title(loc="left"), two.get_title(loc="left")) == ("wd_1, seed 0", "wd_2, seed 0")
     assert len([line for line in one.lines if len(line.get_xdata()) == 10]) == 3
@@ -134,6 +134,25 @@ def test_the_fingerprint_has_a_line_a_quantile_and_its_crossings():
     assert (crossings(one), crossings(two)) == (([10], []), ([10], [100]))
     assert "nats" in one.get_ylabel()
     assert "validation probe" in scale.get_ylabel()
+
+
+def test_a_training_from_elsewhere_has_a_panel_of_its_own_unit_and_no_crossings():
+    steps, levels = np.arange(0, 20, 2), np.array([0.1, 0.5, 0.9])
+    embedded = [(steps, levels, scale * np.outer(steps, levels)) for scale in (1, 2, 100)]
+    about = (transitions().iloc[[0, 3]], ["mine"], "log_prob", "val")
+    one, two, other, scale = fingerprint_figure(embedded, *about, settings("fingerprint")).axes
+    assert other.get_title(loc="left") == "mine, seed 0"
+    assert other.get_ylabel() == "reading"
+    assert len(other.lines) == 3  # quantiles; neither a crossing nor a guess
+    assert one.get_ylim() == two.get_ylim() != other.get_ylim()
+    assert "validation" not in scale.get_ylabel()
+    rows = [(name, 0, step, 0, 0.1, 0.5) for name in ("wd_1", "mine") for step in (10, 100, 200)]
+    table = pd.DataFrame(rows, columns=["condition", "seed", "step", "first_step", "residual", "unexplained"])
+    known = transitions()[:1]
+    figure = residual_figure(table, known, conditions=["wd_1", "mine"], plotting=settings("residual"))
+    assert crossings(figure.axes[0]) == ([10], [])
+    assert crossings(figure.axes[2]) == ([], [])
+    assert [line.get_ydata().tolist() for line in figure.axes[2].lines] == [[0.1] * 3]
 
 
 def test_residuals_have_a_line_a_seed_in_both_units_and_their_crossings():

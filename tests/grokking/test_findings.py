@@ -181,6 +181,10 @@ def test_residuals_are_highest_near_before_or_after_the_crossing():
     assert near == "0:0.05 1:0.9"  # crossings at 300 and 500
     assert table.loc[("residual, highest near the crossing less highest after it", "fast"), "seeds"] == "0:-0.85 1:0.81"
     assert table.loc[("unexplained, highest", "slow"), ["value", "unit"]].tolist() == [1.8, "the reading's"]
+    from_elsewhere = Findings()
+    residual_findings(from_elsewhere, residuals.replace("fast", "mine"), transitions()[:2], ["slow", "mine"])
+    assert rows(from_elsewhere)["residual, highest", "mine"] == 0.9  # of which no crossing is known
+    assert len(from_elsewhere.table()) == 4
 
 
 def test_perturbed_runs_are_later_or_sooner():

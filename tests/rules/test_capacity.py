@@ -50,7 +50,7 @@ def bits(given):
 
 
 def test_sequences_of_a_smaller_set_are_the_first_of_a_larger_one(run_rule):
-    small, large = (read_arrays(run_rule("capacity_sequences", SEQUENCES.format(name, 0))) for name in ("k8", "k16"))
+    small, large = (read_arrays(run_rule("capacity_sample", SEQUENCES.format(name, 0))) for name in ("k8", "k16"))
     assert small["sequences"].shape == (8, 6)
     assert large["sequences"].shape == (16, 6)
     assert small["alphabet"] == 4

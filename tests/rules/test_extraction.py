@@ -379,12 +379,12 @@ def test_samples_are_a_page_that_shows_texts_as_they_are(run_rule, given, made):
     prompts = made.tables("neox_m")["prompts"].copy()
     prompts.loc[prompts["window"] == "structured_000", "prefix"] = "<script>amber</script>"
     inputs = given(EVALUATION.format("neox_m", 0, "prompts.parquet"), prompts)
-    page = run_rule("extraction_samples", f"{RESULTS}/samples/neox_m/seed0.html", inputs).read_text()
+    page = run_rule("extraction_sample", f"{RESULTS}/samples/neox_m/seed0.html", inputs).read_text()
     assert "Samples of neox_m, seed 0" in page
     assert "&lt;script&gt;amber" in page
     assert "<script>" not in page
     assert "control" in page
-    assert "extraction_samples" in page  # it says what made it
+    assert "extraction_sample" in page  # it says what made it
 
 
 def test_tables_hold_all_runs(run_rule, evaluations, tmp_path):

@@ -1,6 +1,9 @@
+from hashlib import sha256
+
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import SMOKE, jobs
 from sections import complete
 from snakemake.exceptions import WorkflowError
 
@@ -85,7 +88,7 @@ def a_file_a_run(given, pattern, tables):
 
 
 def test_equations_are_split_by_their_own_stream(run_rule, data):
-    made = read_arrays(run_rule("grokking_equations", EQUATIONS))
+    made = read_arrays(run_rule("grokking_enumerate", EQUATIONS))
     for name, array in read_arrays(data[EQUATIONS]).items():
         np.testing.assert_array_equal(made[name], array)
     assert made["train"].sum() == N_TRAIN
@@ -149,6 +152,71 @@ def test_a_spectrum_of_a_run_that_is_too_short_is_refused_by_its_key(run_rule, g
         run_rule("grokking_spectrum", SPECTRUM.format("wd_1", 1), inputs)
     last = (tmp_path / "logs/grokking/spectrum/wd_1/seed1.log").read_text().splitlines()[-1]
     assert "grokking.dmd.window: it ends at step 120, but wd_1, seed 1 stopped at step 78; allowed: 78 or less" in last
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A configuration with two runs from elsewhere, and their readings."""
+    readings = [np.random.default_rng(seed).standard_normal((70, 5)).cumsum(axis=0) for seed in range(2)]
+    np.save(tmp_path / "mine_0.npy", readings[0])
+    np.savez(tmp_path / "mine_1.npz", readings=readings[1], step=2 * np.arange(70))
+    files = ["mine_0.npy", "mine_1.npz"]
+    return {"grokking": {"recorded": [{"name": "mine", "fingerprints": files, "record_every": 2}]}}, readings
+
+
+def snapshots_of(readings):
+    steps, _, snapshots = embed({"fingerprint_step": 2 * np.arange(70), "val": readings}, GROKKING.section["embedding"])
+    return steps, snapshots
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_training_from_elsewhere_has_spectra_and_residuals(run_rule, tmp_path, mine, seed):
+    config, readings = mine
+    path = run_rule("grokking_recorded", TRAJECTORY.format("mine", seed), config=config)
+    file = tmp_path / config["grokking"]["recorded"][0]["fingerprints"][seed]
+    assert read_made_by(path)["params"]["run"]["contents"] == {file.name: sha256(file.read_bytes()).hexdigest()}
+    made = read_table(run_rule("grokking_spectrum", SPECTRUM.format("mine", seed), config=config))
+    expected = spectrum(*snapshots_of(readings[seed]), "mine", seed, GROKKING.section["dmd"])
+    pd.testing.assert_frame_equal(made, expected, check_dtype=False)
+    made = read_table(run_rule("grokking_residual", RESIDUALS.format("mine", seed), config=config))
+    expected = run_residuals(*snapshots_of(readings[seed]), "mine", seed, GROKKING.section["residual"])
+    pd.testing.assert_frame_equal(made, expected, check_dtype=False)
+
+
+def test_trainings_from_elsewhere_stand_beside_the_others(run_rule, draw, given, tmp_path, mine):
+    config, readings = mine
+    inputs = a_file_a_run(given, SPECTRUM, spectra())
+    for seed, values in enumerate(readings):
+        of_run = spectrum(*snapshots_of(values), "mine", seed, GROKKING.section["dmd"])
+        inputs |= given(SPECTRUM.format("mine", seed), of_run)
+    run_rule("grokking_distances_table", TABLE.format("distances"), inputs, config=config)
+    assert len(read_table(tmp_path / TABLE.format("distances"))) == 10 * 7  # pairs of five runs
+    tests = read_table(tmp_path / TABLE.format("tests"))
+    assert set(tests["conditions"]) == {"wd_0 wd_1 mine", "wd_0 wd_1", "wd_0 mine", "wd_1 mine"}
+    assert "mine" in draw("grokking_spectrum_figure", "grokking_spectrum", inputs, config=config)
+    assert "mine" in draw("grokking_distances_figure", "grokking_distances", {}, config=config)
+    inputs = {}
+    for (name, seed), rows in zip(RUNS, transitions(), strict=True):
+        if seed == 0:
+            inputs |= given(TRAJECTORY.format(name, seed), trajectory())
+            inputs |= given(EVALUATION.format(name, seed, "transitions"), rows)
+    run_rule("grokking_recorded", TRAJECTORY.format("mine", 0), config=config)
+    assert "mine, seed 0" in draw("grokking_fingerprint_figure", "grokking_fingerprint", inputs, config=config)
+
+
+def test_another_file_of_a_training_from_elsewhere_makes_its_own_jobs_stale_alone(tmp_path, run_rule, mine):
+    config, readings = mine
+    run_rule("grokking_recorded", TRAJECTORY.format("mine", 0), config=config)
+    run_rule("grokking_recorded", TRAJECTORY.format("mine", 1), config=config)
+    targets = [TRAJECTORY.format("mine", seed) for seed in (0, 1)]
+
+    def to_run():
+        found = jobs(tmp_path, SMOKE, targets=targets, config={"device": "cpu"} | config, stale=True)
+        return [str(job.wildcards.seed) for job in found]
+
+    assert to_run() == []
+    np.save(tmp_path / "mine_0.npy", 2 * readings[0])
+    assert to_run() == ["0"]
 
 
 def test_residuals_are_of_the_fingerprint(run_rule, given):
@@ -238,30 +306,40 @@ def test_perturbations_are_drawn_from_their_table_alone(draw, given):
     assert "relative_tenth" in svg
 
 
-def test_findings_are_made_of_the_tables_and_of_the_trajectories(run_rule, given):
-    inputs = {}
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_findings_are_made_of_the_tables_and_of_the_trajectories(run_rule, given, mine, elsewhere):
+    inputs, config, names = {}, mine[0] if elsewhere else {}, [*GROKKING.names, *["mine"] * elsewhere]
+    others = [("mine", seed, snapshots_of(mine[1][seed])) for seed in range(2)] if elsewhere else []
+    spectra_of_all = pd.concat(
+        [*spectra(), *(spectrum(*of, name, seed, GROKKING.section["dmd"]) for name, seed, of in others)],
+        ignore_index=True,
+    )
+    followed = [(*run, embedded(*run)) for run in RUNS] + others
     for name, seed in RUNS:
         inputs |= given(TRAJECTORY.format(name, seed), trajectory(seed=seed))
     ends = {"delay_ratio": 2.0, "end_accuracy_val": 1.0, "late_below_99": 0.1, "late_below_half": 0.0}
     history = {"step": [0, 160], "accuracy_train": [0.1, 1.0], "accuracy_val": [0.1, 1.0]}
     items = {"step": 160, "phase": ["train", "held_out"], "item": ["0_1", "1_0"], "recall": 1.0}
-    distances = run_distances(pd.concat(spectra(), ignore_index=True))
+    distances = run_distances(spectra_of_all)
     perturbed = {"condition": "wd_0", "seed": 0, "perturbation": "relative_tenth", "step": 10, "weight_distance": 0.1}
     tables = {
         "transitions": pd.concat(transitions(), ignore_index=True).assign(**ends),
         "history": pd.concat([pd.DataFrame({"condition": name, "seed": seed} | history) for name, seed in RUNS]),
         "records": pd.concat([pd.DataFrame({"condition": name, "seed": seed} | items) for name, seed in RUNS]),
-        "spectra": pd.concat(spectra()),
+        "spectra": spectra_of_all,
         "distances": distances,
-        "tests": distance_tests(distances, GROKKING.names),
-        "residuals": pd.concat([run_residuals(*embedded(*run), *run, GROKKING.section["residual"]) for run in RUNS]),
+        "tests": distance_tests(distances, names),
+        "residuals": pd.concat(run_residuals(*of, *run, GROKKING.section["residual"]) for *run, of in followed),
         "perturbation": pd.DataFrame([perturbed | {"generalized_step": 80.0, "reference_generalized_step": 100.0}]),
     }
     for name, table in tables.items():
         inputs |= given(TABLE.format(name), table.reset_index(drop=True))
-    path = run_rule("grokking_findings_table", TABLE.format("findings"), inputs)
+    path = run_rule("grokking_findings_table", TABLE.format("findings"), inputs, config=config)
     values = read_table(path).set_index(["finding", "condition"])["value"]
     assert values["first step with 99% of the training equations", "wd_1"] == 40
+    of_mine = {"mean |λ|", "residual, highest", "distance of two runs' spectra, plain"}
+    assert {each for each in of_mine if (each, "mine") in values.index} == (of_mine if elsewhere else set())
+    assert ("labels permuted over all runs, p, plain", " ".join(names)) in values.index
     assert values["mean |λ|, difference", "wd_0 - wd_1"] == pytest.approx(0)  # of one seed, whose readings are doubled
     assert (
         values["first step with 99% of the validation equations, later than unperturbed", "wd_0, relative_tenth"] == -20

@@ -23,7 +23,7 @@ TRACKED = subprocess.run(
 # What is about all families: the list of them, the pages, what `all` and the overlays make, the main job.
 ABOUT_ALL = re.compile(
     r"src/memorization/families\.py|docs/.*|[^/]*\.md|results/README\.md|CITATION\.cff|Makefile"
-    r"|config/[a-z_]+\.yaml|requirements\.lock"
+    r"|config/[a-z_]+\.yaml|config/README\.md|requirements\.lock"
 )
 
 
@@ -173,7 +173,7 @@ def test_reading_the_workflow_imports_no_torch(tmp_path):
     assert result.stdout.splitlines()[-1] == "False True"
 
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("results/*.md")])
+PAGES = sorted(path for place in ("*", "docs/**/*", "config/*", "results/*") for path in ROOT.glob(f"{place}.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

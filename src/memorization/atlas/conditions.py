@@ -14,42 +14,69 @@ class Atlas(Family):
 
     @property
     def tables(self) -> list[Table]:
-        return [Table("findings", self._records, self._compared, has_csv=True)]
+        return [
+            Table("exposure", lambda: self._records("exposure"), lambda: self._conditions("exposure"), has_csv=True),
+            Table("summary", lambda: self._pooled() | self._own("exposure"), has_csv=True),
+            Table(
+                "findings",
+                lambda: self._compared() | self._own("exposure", "summary"),
+                lambda: self._conditions("comparison"),
+                has_csv=True,
+            ),
+        ]
 
     @property
     def figures(self) -> list[Figure]:
-        return [Figure("comparison", self._records, self._compared)]
+        def exposed() -> dict[str, Files]:
+            return self._records("exposure") | self._own("exposure")
+
+        return [
+            Figure("comparison", self._compared, lambda: self._conditions("comparison")),
+            Figure("exposure", exposed, lambda: self._conditions("exposure")),
+            Figure("timing", exposed, lambda: self._conditions("exposure")),
+            Figure("bits", lambda: self._own("summary")),
+            Figure("forgetting", lambda: self._own("summary")),
+        ]
 
     def check(self) -> None:
-        for entry in self.section["comparison"]:
-            if entry["family"] not in self.others:
-                raise ConfigurationError(
-                    f"atlas.comparison: there is no family {entry['family']!r}; allowed: {', '.join(self.others)}"
-                )
+        for key in ("comparison", "exposure"):
+            for entry in self.section[key]:
+                if entry["family"] not in self.others:
+                    raise ConfigurationError(
+                        f"atlas.{key}: there is no family {entry['family']!r}; allowed: {', '.join(self.others)}"
+                    )
 
-    def _compared(self) -> dict:
-        return {"conditions": [[entry["family"], entry["condition"]] for entry in self.section["comparison"]]}
+    def _conditions(self, key: str) -> dict:
+        return {"conditions": [[entry["family"], entry["condition"]] for entry in self.section[key]]}
 
-    def _records(self) -> dict[str, Files]:
-        """A named input a family, since the paths of each are its own; checked when it is asked for.
+    def _own(self, *tables: str) -> dict[str, Files]:
+        return {name: Files(f"{name}_table", [{}]) for name in tables}
+
+    def _pooled(self) -> dict[str, Files]:
+        """The tables that all families write alike."""
+        kinds = ("records", "runs")
+        return {f"{name}_{kind}": Files(f"{kind}_table", [{}], name) for name in self.others for kind in kinds}
+
+    def _records(self, key: str) -> dict[str, Files]:
+        """Records of conditions of other families; checked when they are asked for.
 
         An overlay for another family alone may not have these conditions, and is none the worse.
         """
-        self._check_data()
-        compared: dict[str, list[str]] = {}
-        for family, name in self._compared()["conditions"]:
-            compared.setdefault(family, []).append(name)
-        return {
-            family: Files("records", self.others[family].runs("records", names).wildcards, family)
-            for family, names in compared.items()
-        }
-
-    def _check_data(self) -> None:
-        datasets = {}
-        for family, name in self._compared()["conditions"]:
+        chosen: dict[str, list[str]] = {}
+        for family, name in self._conditions(key)["conditions"]:
             if name not in self.others[family].names:
                 allowed = ", ".join(self.others[family].names)
-                raise ConfigurationError(f"atlas.comparison: there is no {name!r} in {family}; allowed: {allowed}")
+                raise ConfigurationError(f"atlas.{key}: there is no {name!r} in {family}; allowed: {allowed}")
+            chosen.setdefault(family, []).append(name)
+        return {
+            f"{family}_records": Files("records", self.others[family].runs("records", names).wildcards, family)
+            for family, names in chosen.items()
+        }
+
+    def _compared(self) -> dict[str, Files]:
+        """The records of conditions that are on equal data."""
+        records, datasets = self._records("comparison"), {}
+        for family, name in self._conditions("comparison")["conditions"]:
             datasets[f"{name} of {family}"] = self.others[family].dataset(name)
         (first, data), *rest = datasets.items()
         for name, other in rest:
@@ -58,3 +85,4 @@ class Atlas(Family):
                 raise ConfigurationError(
                     f"atlas.comparison: {name} is on other data than {first}; allowed: conditions on {{{shown}}}"
                 )
+        return records

@@ -1,6 +1,6 @@
-"""How families compare on equal data, in numbers."""
+"""How families compare, in numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -12,15 +12,41 @@ from memorization.random_sequences.findings import BITS, EXPOSURES, KNOWN, SHARE
 from memorization.random_sequences.measures import at_end
 
 
-def findings_table(records: pd.DataFrame, conditions: Sequence[Sequence[str]]) -> pd.DataFrame:
-    """Where conditions of several families end, after how many exposures they know a sequence, and their differences.
+def findings_table(
+    records: pd.DataFrame, exposure: pd.DataFrame, summary: pd.DataFrame, conditions: Sequence[Sequence[str]]
+) -> pd.DataFrame:
+    """Where conditions of several families end, after how many exposures they know an item, and what they hold.
 
     Parameters
     ----------
     records : rows of ``<family>_records``, of items ``set<set>/rank<rank>``
-    conditions : family and name; each is compared with all that stand before it, in pairs of one seed's sequences
+    exposure : of ``exposures.exposure_table``
+    summary : of ``summary.summary_table``
+    conditions : of ``records``, family and name; each is compared with all that stand before it, in pairs of one
+        seed's sequences
     """
     findings = Findings()
+    _on_equal_data(findings, records, conditions)
+    for line, of_line in _lines(exposure):
+        within = of_line["e50"].where(of_line["e50_is"] == "within")
+        findings.add("E50", line, within, "exposures")
+        findings.add("lapse", line, of_line["lapse"], "share of tokens")
+    for line, of_line in _lines(summary[summary["bits"].notna()]):
+        findings.add("bits per parameter", line, of_line["bits_per_parameter"], "bits")
+        findings.add("bits per bit of trainable state", line, of_line["bits_per_state_bit"], "bits")
+    for line, of_line in _lines(summary[summary["old_recall"].notna() & summary["new_recall"].notna()]):
+        findings.add("recall of old items above chance", line, of_line["old_recall"], "share")
+        findings.add("recall of new items above chance", line, of_line["new_recall"], "share")
+    return findings.table()
+
+
+def _lines(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each condition by seed, in the table's order."""
+    for (family, condition), rows in table.groupby(["family", "condition"], sort=False):
+        yield f"{family}: {condition}", rows.set_index("seed")
+
+
+def _on_equal_data(findings: Findings, records: pd.DataFrame, conditions: Sequence[Sequence[str]]) -> None:
     items = pd.DataFrame(
         {
             "condition": records["family"] + ": " + records["condition"],
@@ -53,7 +79,6 @@ def findings_table(records: pd.DataFrame, conditions: Sequence[Sequence[str]]) -
             findings.add(finding, line, of_line, unit)
         for other, line in combinations(by_line, 2):
             findings.add_difference(finding, line, by_line[line], other, by_line[other], unit)
-    return findings.table()
 
 
 def _ends(items: pd.DataFrame) -> pd.DataFrame:

@@ -37,8 +37,9 @@ def export_fingerprints(run: str, folder: Path, results: Path = Path("results"))
     Parameters
     ----------
     run : ``<condition>/seed<seed>``
-    folder : gets config.json (the parameters that made them), probe_indices.npy (rows of the table of equations),
-        steps.npy (T,), snapshot_tXXXXXX.npy (q,) a step, eigenvalues.npy (m,) complex, spectrum.png and .pdf
+    folder : gets config.json (the parameters that made them), probe_indices.npy (rows of the table of equations;
+        not of a run from elsewhere), steps.npy (T,), snapshot_tXXXXXX.npy (q,) a step, eigenvalues.npy (m,) complex,
+        spectrum.png and .pdf
     results : the workflow's, with the run's trajectory and spectrum
 
     Raises
@@ -67,11 +68,9 @@ def export_fingerprints(run: str, folder: Path, results: Path = Path("results"))
     eigenvalues = (own["real"] + 1j * own["imag"]).to_numpy()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(made_by, indent=1, sort_keys=True) + "\n")
-    arrays = {
-        "probe_indices": trajectory[f"probe_{embedding['probe_split']}"],
-        "steps": recorded_steps,
-        "eigenvalues": eigenvalues,
-    }
+    probe = f"probe_{embedding['probe_split']}"
+    arrays = {"probe_indices": trajectory[probe]} if probe in trajectory else {}
+    arrays |= {"steps": recorded_steps, "eigenvalues": eigenvalues}
     for step, snapshot in zip(recorded_steps, snapshots, strict=True):
         arrays[f"snapshot_t{step:06d}"] = snapshot
     for name, array in arrays.items():

@@ -5,7 +5,9 @@ Imported when the Snakefile is read: nothing here may import torch.
 
 from memorization.configuration import ConfigurationError, named, names
 from memorization.family import Family, Figure, Files, Table
+from memorization.grokking.dynamics.recorded import check_recorded
 from memorization.grokking.task.equations import batch_size, equation_count, is_prime, train_size
+from memorization.model_files import noted
 from memorization.models.shape import TRAINING, decoder_flops, decoder_parameters
 
 LENGTH, SPECIALS = 5, 3  # tokens of the input <eos> a ∘ b =, and those that are no numbers
@@ -15,6 +17,28 @@ class Grokking(Family):
     """The section ``grokking``."""
 
     name = "grokking"
+
+    @property
+    def recorded(self) -> list[str]:
+        """The names of conditions from elsewhere, of which there are fingerprints alone."""
+        return names(self.section["recorded"])
+
+    @property
+    def compared(self) -> list[str]:
+        """The names of all conditions with fingerprints: those that are trained, and those from elsewhere."""
+        return [*self.names, *self.recorded]
+
+    def recorded_run(self, name: str, seed: int | str) -> dict:
+        """The file of a run from elsewhere, with its digest; the run of file number i is that of seed i."""
+        entry = named(self.section["recorded"], name, "grokking.recorded")
+        path = entry["fingerprints"][int(seed)]
+        return {"path": path, "record_every": entry.get("record_every")} | noted(path)
+
+    def seeds(self, name: str) -> list[int]:
+        """As ``Family.seeds``; of a condition from elsewhere as many as it has files."""
+        if name in self.recorded:
+            return list(range(len(named(self.section["recorded"], name, "grokking.recorded")["fingerprints"])))
+        return super().seeds(name)
 
     def perturbation(self, name: str) -> dict:
         """A perturbation by its name."""
@@ -46,12 +70,13 @@ class Grokking(Family):
 
     @property
     def tables(self) -> list[Table]:
+        compared = sorted(self.compared)
         return [
-            self.pooled("history", "transitions", "records", "runs", "spectra", "residuals"),
+            self.pooled("history", "transitions", "records", "runs", spectra=compared, residuals=compared),
             Table(
                 "distances",
-                lambda: {"spectra": self.runs("spectra")},
-                lambda: {"conditions": self.names},
+                lambda: {"spectra": self.runs("spectra", compared)},
+                lambda: {"conditions": self.compared},
                 tables=("distances", "tests", "swaps"),
             ),
             Table(
@@ -78,6 +103,7 @@ class Grokking(Family):
             lambda: {
                 "runs": [[run["condition"], run["seed"]] for run in trajectories.wildcards],
                 "conditions": self.names,
+                "recorded": self.recorded,
                 "embedding": self.section["embedding"],
                 "dmd": self.section["dmd"],
             },
@@ -90,26 +116,32 @@ class Grokking(Family):
         def settings() -> dict:
             return {"conditions": self.names}
 
+        def compared() -> dict:
+            return {"conditions": self.compared}
+
         def table(name: str) -> Files:
             return Files(f"{name}_table", [{}])
 
         reading, embedding = self.section["fingerprint"]["source"], self.section["embedding"]
         return [
             Figure("accuracy", lambda: {"history": self.runs("history")}, settings),
-            Figure("spectrum", lambda: {"spectra": self.runs("spectra")}, settings),
+            Figure("spectrum", lambda: {"spectra": self.runs("spectra", sorted(self.compared))}, compared),
             Figure(
                 "fingerprint",
                 lambda: {
-                    "trajectories": self.first_seeds("trajectory", self.names),
+                    "trajectories": self.first_seeds("trajectory", self.compared),
                     "transitions": self.first_seeds("transitions", self.names),
                 },
-                lambda: {"conditions": self.names, "reading": reading, "embedding": embedding},
+                lambda: {"recorded": self.recorded, "reading": reading, "embedding": embedding},
             ),
-            Figure("distances", lambda: {"distances": table("distances"), "tests": table("tests")}, settings),
+            Figure("distances", lambda: {"distances": table("distances"), "tests": table("tests")}, compared),
             Figure(
                 "residual",
-                lambda: {"residuals": self.runs("residuals"), "transitions": self.runs("transitions")},
-                settings,
+                lambda: {
+                    "residuals": self.runs("residuals", sorted(self.compared)),
+                    "transitions": self.runs("transitions"),
+                },
+                compared,
             ),
             Figure("perturbation", lambda: {"perturbation": table("perturbation")}, settings),
         ]
@@ -149,6 +181,8 @@ class Grokking(Family):
         self._check_dmd()
         self._check_residual()
         self._check_perturbed()
+        for entry in self.section["recorded"]:
+            self._check_recorded(**entry)
 
     def _check_condition(self, name: str) -> None:
         where, settings = f"grokking.conditions[{name}]", self.condition(name)
@@ -211,6 +245,16 @@ class Grokking(Family):
                 f"grokking.perturbed.growth_window: {window}; allowed: multiples of record_every, {every}, up to "
                 f"{most}, the steps of perturbed runs"
             )
+
+    def _check_recorded(self, name: str, fingerprints: list[str], record_every: int | None = None) -> None:
+        if name in self.names:
+            raise ConfigurationError(f"grokking.recorded: {name} is a condition too; names must differ")
+        every, window = self.section["fingerprint"]["record_every"], self.section["dmd"]["window"]
+        for path in fingerprints:
+            try:
+                check_recorded(path, record_every, every, window, self.section["residual"]["length"])
+            except ValueError as error:
+                raise ConfigurationError(f"grokking.recorded[{name}].fingerprints: {error}") from error
 
     def _check_centring(self) -> None:
         for part in ("dmd", "residual"):

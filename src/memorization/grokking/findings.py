@@ -31,6 +31,7 @@ def findings_table(
     trajectories: Sequence[Mapping[str, np.ndarray]],
     runs: Sequence[tuple[str, int]],
     conditions: Sequence[str],
+    recorded: Sequence[str],
     embedding: Mapping,
     dmd: Mapping,
 ) -> pd.DataFrame:
@@ -41,15 +42,16 @@ def findings_table(
     transitions … perturbation : rows of the family's tables of these names
     trajectories : of the runs that ``runs`` names, condition and seed
     conditions : in their order
+    recorded : conditions from elsewhere, of which there are spectra, distances and residuals alone
     embedding, dmd : the configuration's
     """
-    findings = Findings()
+    findings, compared = Findings(), [*conditions, *recorded]
     transition_findings(findings, transitions, history, records, conditions)
     fingerprint_findings(findings, transitions, trajectories, runs, conditions, embedding)
-    moduli(findings, spectra, conditions)
-    distance_findings(findings, distances, tests, conditions)
+    moduli(findings, spectra, compared)
+    distance_findings(findings, distances, tests, compared)
     choices(findings, trajectories, runs, embedding, dmd)
-    residual_findings(findings, residuals, transitions, conditions)
+    residual_findings(findings, residuals, transitions, compared)
     perturbation_findings(findings, perturbation)
     return findings.table()
 
@@ -199,7 +201,7 @@ def residual_findings(
         own = residuals[residuals["condition"] == name]
         parts: dict[str, dict[int, float]] = {"near": {}, "before": {}, "after": {}}
         for seed, course in own.groupby("seed"):
-            away = course["step"] - crossing[name, seed]
+            away = course["step"] - crossing.get((name, seed), np.nan)
             for part, rows in (("near", away.abs() <= NEAR), ("before", away < -NEAR), ("after", away > NEAR)):
                 parts[part][seed] = course.loc[rows, value].max()
         table = pd.DataFrame(parts)

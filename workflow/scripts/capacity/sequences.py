@@ -1,4 +1,4 @@
-"""Rule capacity_sequences: the sequences of a data set, the first of those of a larger one."""
+"""Rule capacity_sample: the sequences of a data set, the first of those of a larger one."""
 
 import numpy as np
 

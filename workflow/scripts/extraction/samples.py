@@ -1,4 +1,4 @@
-"""Rule extraction_samples: a page of windows and how a model goes on with them."""
+"""Rule extraction_sample: a page of windows and how a model goes on with them."""
 
 from memorization.extraction.samples import samples_page
 from memorization.files import read_table

@@ -1,4 +1,4 @@
-"""Rule grokking_equations: the equations of a data set, and which of them are trained on."""
+"""Rule grokking_enumerate: the equations of a data set, and which of them are trained on."""
 
 import numpy as np
 

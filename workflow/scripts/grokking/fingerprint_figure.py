@@ -9,6 +9,6 @@ from memorization.plotting import save
 with job(snakemake) as this:
     settings, plotting = this.settings("settings"), this.settings("plotting")
     embedded = [embed(read_arrays(path), settings["embedding"]) for path in this.input.trajectories]
-    runs = read_tables(this.input.transitions)
-    figure = fingerprint_figure(embedded, runs, settings["reading"], settings["embedding"]["probe_split"], plotting)
+    runs, about = read_tables(this.input.transitions), (settings["recorded"], settings["reading"])
+    figure = fingerprint_figure(embedded, runs, *about, settings["embedding"]["probe_split"], plotting)
     save(figure, this.output, plotting, this.made_by)

@@ -34,6 +34,7 @@ MODULUS_TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1, 1.01, 1.02, 1.05, 1.1, 1
 def fingerprint_figure(
     embedded: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
     runs: pd.DataFrame,
+    recorded: Sequence[str],
     reading: str,
     probe_split: str,
     plotting: dict,
@@ -43,8 +44,9 @@ def fingerprint_figure(
     Parameters
     ----------
     embedded : of each run, what ``fingerprint.embed`` gives
-    runs : their rows of ``grokking_transitions``, in the same order
-    reading, probe_split : what was read, on which split
+    runs : rows of ``grokking_transitions`` of the first of them, in the same order
+    recorded : the conditions of the others, which come from elsewhere
+    reading, probe_split : what was read of the first, on which split
     plotting : the configuration's ``style`` and ``grokking_fingerprint``
     """
     labels = {
@@ -54,24 +56,27 @@ def fingerprint_figure(
     }
     with style(plotting):
         figure = grid(len(embedded), 1, wide(plotting), legend_height=0.5)
-        axes = figure.subplots(len(embedded), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
+        axes = figure.subplots(len(embedded), 1, squeeze=False, sharex=True)[:, 0]
+        for ax in axes[1 : len(runs)]:
+            ax.sharey(axes[0])
         colormap = matplotlib.colormaps[plotting["palette"]]
         levels = embedded[0][1]
         norm = Normalize(levels[0], levels[-1])
-        for ax, (steps, _, snapshots), (_, run) in zip(axes, embedded, runs.iterrows(), strict=True):
+        rows = [*(run for _, run in runs.iterrows()), *(pd.Series({"condition": name, "seed": 0}) for name in recorded)]
+        for ax, (steps, _, snapshots), run in zip(axes, embedded, rows, strict=True):
             for level, course in zip(levels, snapshots.T, strict=True):
                 ax.plot(steps, course, color=colormap(0.95 * norm(level)), linewidth=0.6, rasterized=True)
-            if reading == "log_prob":
+            if reading == "log_prob" and "chance" in run:
                 ax.axhline(np.log(run["chance"]), **GUESS)
             crossings = _crossings(run)
             for step in crossings.values():
                 ax.axvline(step, color="black", linewidth=0.8, path_effects=CASING)
             mark_crossings(ax, f"{run['condition']}, seed {run['seed']}", [(crossings, BLACK)])
-            ax.set_ylabel(labels[reading])
+            ax.set_ylabel(labels[reading] if "chance" in run else "reading")
         axes[-1].set(xlabel="optimizer step", xlim=(0, None))
-        label = f"quantile over the {SPLITS[probe_split]} probe"
+        label = "quantile of the readings" if recorded else f"quantile over the {SPLITS[probe_split]} probe"
         figure.colorbar(ScalarMappable(norm, colormap), ax=list(axes), label=label, pad=0.01, aspect=50)
-        handles = crossing_handles([_crossings(run) for _, run in runs.iterrows()])
+        handles = crossing_handles([_crossings(run) for run in rows])
         if reading == "log_prob":
             handles.append(Line2D([], [], **GUESS, label="a guess, −ln p"))
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -184,7 +189,7 @@ def residual_figure(
                 mark_crossings(ax, condition, rows)
                 for seed, course in part.groupby("seed"):
                     ax.plot(course["step"], course[value], color=colours[seed], linewidth=0.8)
-                    if step := crossings[seed].get("val"):
+                    if step := crossings.get(seed, {}).get("val"):
                         ax.plot(step, np.interp(step, course["step"], course[value]), color=colours[seed], **ON_CURVE)
                 ax.set(yscale="log", ylabel=label)
         for ax, value in zip(axes[-1], columns, strict=True):
@@ -292,4 +297,4 @@ def _p_of_fingerprints(tests: pd.DataFrame) -> str:
 
 
 def _crossings(run: pd.Series) -> dict[str, float]:
-    return {split: run[crossing] for crossing, split in CROSSED.items() if not pd.isna(run[crossing])}
+    return {split: run[crossing] for crossing, split in CROSSED.items() if not pd.isna(run.get(crossing))}

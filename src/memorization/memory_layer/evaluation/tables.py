@@ -223,9 +223,7 @@ def fact_records(table: pd.DataFrame, exposures: np.ndarray, last: np.ndarray, p
     )
 
 
-def run_row(
-    trajectory: Mapping[str, np.ndarray], condition: Mapping, facts: Facts, about: Mapping
-) -> pd.DataFrame:
+def run_row(trajectory: Mapping[str, np.ndarray], condition: Mapping, facts: Facts, about: Mapping) -> pd.DataFrame:
     """``runs`` of a run: float32 parameters. ``active`` counts a slot as often as it is retrieved."""
     parameters, trainable, steps = (int(np.max(trajectory[name])) for name in ("parameters", "trainable", "step"))
     return runs(
