@@ -8,12 +8,14 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from datetime import date
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from modules import modules
 from page import machine, write
+from planning import planning_table
 
 ROWS = [row for module in modules().values() for row in module.ROWS]
 CURVES = [curve for module in modules().values() for curve in getattr(module, "CURVES", [])]
@@ -21,7 +23,7 @@ REPEATS = 7
 HEAD = """# Performance
 
 Written by `make bench`: ratios of times in one process on one thread, medians of {repeats} runs of either side,
-taken in turns. Measured with Python {python} on {machine}.
+taken in turns. Measured on {date} with Python {python} on {machine}. In brackets: the lowest and the highest ratio.
 
 | what | against | ratio | at least | ours (ms) | theirs (ms) |
 |---|---|---|---|---|---|
@@ -47,12 +49,14 @@ def main() -> None:
         seconds(ours), seconds(theirs)  # warm up
         times = [(seconds(ours), seconds(theirs)) for _ in range(REPEATS)]
         mine, peer = (statistics.median(side) * 1000 for side in zip(*times, strict=True))
-        lines.append(f"| {what} | {against} | {peer / mine:.2f}x | {least}x | {mine:.1f} | {peer:.1f} |")
+        ratios = sorted(theirs_took / ours_took for ours_took, theirs_took in times)
+        spread = f"{peer / mine:.2f}x [{ratios[0]:.2f}, {ratios[-1]:.2f}]"
+        lines.append(f"| {what} | {against} | {spread} | {least}x | {mine:.1f} | {peer:.1f} |")
         print(lines[-1], flush=True)
         if peer / mine < least:
             failed.append(what)
-    head = HEAD.format(repeats=REPEATS, python=platform.python_version(), machine=machine())
-    curves = [curve(milliseconds) for curve in CURVES]
+    head = HEAD.format(repeats=REPEATS, date=date.today(), python=platform.python_version(), machine=machine())
+    curves = [*(curve(milliseconds) for curve in CURVES), planning_table()]
     write(ratios="\n\n".join([head + "\n".join(lines), *curves]))
     if failed:
         raise SystemExit(f"below what is wanted: {', '.join(failed)}")

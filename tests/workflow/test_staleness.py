@@ -24,13 +24,15 @@ def rules_of(family: str, *endings: str) -> set[str]:
 
 
 def seen_by_others(family: str) -> set[str]:
-    """The rules of other families that read this one's files."""
-    return {
-        job.rule.name
-        for job in smoke_jobs()
-        if not job.rule.name.startswith((family, "random_", "following_"))
-        and any(f"/{family}/" in path for path in job.input)
-    }
+    """The rules of other families that read this one's files, or what is made of them."""
+    made, found = {path for job in smoke_jobs() if job.rule.name in rules_of(family) for path in job.output}, set()
+    while True:
+        readers = [job for job in smoke_jobs() if made.intersection(job.input)]
+        new = {job.rule.name for job in readers if not job.rule.name.startswith((family, "random_", "following_"))}
+        if new <= found:
+            return found
+        found |= new
+        made |= {path for job in readers for path in job.output}
 
 
 def test_nothing_is_stale_after_a_run(study):
