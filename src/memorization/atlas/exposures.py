@@ -36,7 +36,7 @@ def recall_curve(exposures: np.ndarray, chance: float, curve: Curve) -> np.ndarr
     return chance + (1 - chance - curve.lapse) * rise
 
 
-def fit(exposures: np.ndarray, recall: np.ndarray, chance: float) -> Curve:
+def fit(exposures: np.ndarray, recall: np.ndarray, chance: float, near: Curve | None = None) -> Curve:
     """The curve of the least squares over items.
 
     Parameters
@@ -44,6 +44,7 @@ def fit(exposures: np.ndarray, recall: np.ndarray, chance: float) -> Curve:
     exposures : (n_items,), each at least 1
     recall : (n_items,)
     chance : γ
+    near : where to start; by default from six places, and the best is taken
 
     Returns
     -------
@@ -60,6 +61,8 @@ def fit(exposures: np.ndarray, recall: np.ndarray, chance: float) -> Curve:
     bounds = [0, SLOPES[0], low], [HIGHEST_LAPSE, SLOPES[1], high]
     lapse = np.clip(1 - means.max(), 0.01, HIGHEST_LAPSE - 0.01)
     starts = [(lapse, slope, place) for slope in (0.5, 2.0) for place in np.linspace(low, high, 5)[1:-1]]
+    if near is not None:
+        starts = [np.clip([near.lapse, near.slope, np.log2(near.e50)], *bounds)]
     found = min((least_squares(residuals, start, bounds=bounds) for start in starts), key=lambda each: each.cost)
     return Curve(float(found.x[0]), float(found.x[1]), float(2.0 ** found.x[2]))
 
@@ -105,7 +108,7 @@ def _of_run(end: pd.DataFrame, run: tuple) -> dict:
     rng, drawn = generator("atlas", *run, "items"), []
     for _ in range(RESAMPLES):
         rows = rng.integers(len(seen), size=len(seen))
-        drawn.append(fit(exposures[rows], recall[rows], chance).e50)
+        drawn.append(fit(exposures[rows], recall[rows], chance, near=curve).e50)
     low, high = np.clip(np.quantile(drawn, [0.025, 0.975]), least, most)
     found = curve._asdict() | {"e50_is": side(curve.e50, least, most), "low": low, "high": high}
     return about | found | {"e50": float(np.clip(curve.e50, least, most))}
