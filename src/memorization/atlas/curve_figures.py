@@ -17,6 +17,7 @@ from memorization.plotting import CHANCE, grid, log_bins, over_seeds_points, sty
 BINS_PER_DECADE = 4
 MARKERS = {"within": "o", "at most": "<", "at least": ">"}
 DODGE = 0.12  # between seeds of a row
+ROW = 0.27  # inches
 
 
 def exposure_figure(
@@ -37,8 +38,9 @@ def exposure_figure(
     means = seen.groupby(["family", "condition", "seed", "x"], as_index=False, observed=True)["recall"].mean()
     shades, families = _shades(conditions, plotting), _families(conditions)
     with style(plotting):
-        figure = grid(2, max(len(families), 2), plotting, 0.25 * len(conditions))
-        upper, lower = figure.subfigures(2, 1, height_ratios=[1.35, 1 + 0.1 * len(conditions)])
+        heights = [plotting["panel_height"] + 1.0, 0.9 + ROW * len(conditions)]
+        figure = grid(1, max(len(families), 2), plotting | {"panel_height": sum(heights)})
+        upper, lower = figure.subfigures(2, 1, height_ratios=heights)
         axes = upper.subplots(1, len(families), squeeze=False, sharey=True)[0]
         for ax, (family, names) in zip(axes, families.items(), strict=True):
             for name in names:
@@ -48,8 +50,7 @@ def exposure_figure(
             chance = _of(curves, family, None)["chance"].mean()
             ax.axhline(chance, **CHANCE)
             ax.set(title=family, xscale="log", xlabel="exposures of an item", ylim=(-0.03, 1.03))
-            handles = [Line2D([], [], color=shades[family, name], linewidth=1.6, label=name) for name in names]
-            ax.legend(handles=[*handles, Line2D([], [], **CHANCE, label="chance")], loc="lower right", handlelength=1.2)
+            _legend(ax, family, names, shades)
         axes[0].set_ylabel("recall at the end\n(share of tokens)")
         _midpoints(lower.subplots(), curves, conditions, shades)
     return figure
@@ -69,19 +70,14 @@ def timing_figure(
     """
     end = at_last_step(records[records["phase"] == "train"])
     seen = end[end["exposures"] > 0].merge(curves, on=["family", "condition", "seed"], suffixes=("", "_of_run"))
-    foretold = [
-        recall_curve(row.exposures, row.chance_of_run, Curve(row.lapse, row.slope, row.e50))
-        if row.e50_is == "within"
-        else np.nan
-        for row in seen.itertuples()
-    ]
+    foretold = recall_curve(seen["exposures"], seen["chance_of_run"], Curve(seen["lapse"], seen["slope"], seen["e50"]))
     seen = seen.assign(x=log_bins(seen["step"] - seen["last_exposure_step"] + 1, BINS_PER_DECADE))
-    seen["beyond"] = seen["recall"] - np.array(foretold, float)
+    seen["beyond"] = (seen["recall"] - foretold).where(seen["e50_is"] == "within")
     keys = ["family", "condition", "seed", "x"]
     means = seen.groupby(keys, as_index=False, observed=True)[["recall", "beyond", "chance"]].mean()
     shades, families = _shades(conditions, plotting), _families(conditions)
     with style(plotting):
-        figure = grid(2, len(families), plotting, 0.2)
+        figure = grid(2, len(families), plotting, 1.0)
         axes = figure.subplots(2, len(families), squeeze=False, sharex="col", sharey="row")
         for column, (family, names) in zip(axes.T, families.items(), strict=True):
             for name in names:
@@ -91,13 +87,19 @@ def timing_figure(
                     )
             column[0].axhline(_of(means, family, None)["chance"].mean(), **CHANCE)
             column[1].axhline(0, color="0.35", linewidth=0.8, zorder=1)
-            handles = [Line2D([], [], color=shades[family, name], linewidth=1.6, label=name) for name in names]
-            column[0].legend(handles=handles, loc="lower right", handlelength=1.2)
             column[0].set(title=family, xscale="log", ylim=(-0.03, 1.03))
+            _legend(column[1], family, names, shades)
             column[1].set_xlabel("steps since the last exposure, plus 1")
         axes[0, 0].set_ylabel("recall at the last step\n(share of tokens)")
         axes[1, 0].set_ylabel("recall beyond what\nexposures foretell")
     return figure
+
+
+def _legend(ax: Axes, family: str, names: Sequence[str], shades: dict) -> None:
+    """The conditions of a panel, below it."""
+    handles = [Line2D([], [], color=shades[family, name], linewidth=1.6, label=name) for name in names]
+    handles.append(Line2D([], [], **CHANCE, label="chance"))
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.24), handlelength=1.2)
 
 
 def _families(conditions: Sequence[Sequence[str]]) -> dict[str, list[str]]:
@@ -156,7 +158,7 @@ def _midpoints(ax: Axes, curves: pd.DataFrame, conditions: Sequence[Sequence[str
     ax.set_yticks(range(len(conditions)), [f"{family}: {name}" for family, name in conditions])
     ax.set_ylim(len(conditions) - 0.5, -0.5)
     ax.grid(axis="y", color="0.9", linewidth=0.6)
-    ax.legend(handles=_sides(), loc="upper left", bbox_to_anchor=(1.01, 1), handlelength=1)
+    ax.legend(handles=_sides(), loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=3, handlelength=1)
 
 
 def _sides() -> list[Artist]:
