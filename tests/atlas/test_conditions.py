@@ -11,11 +11,19 @@ from memorization.family import Family, Files
 DATA = [{"name": "same", "count": 8}, {"name": "other", "count": 9}]
 
 
+class Empty(Family):
+    name = "empty"
+
+
 class One(Family):
     name = "one"
 
+    @property
+    def tables(self):
+        return [self.pooled("records", "runs")]
 
-class Two(Family):
+
+class Two(One):
     name = "two"
 
 
@@ -23,7 +31,7 @@ def families():
     section = {"datasets": DATA, "defaults": {"dataset": "same"}, "seeds": 2}
     first = One(section | {"conditions": [{"name": "small"}, {"name": "large", "dataset": "other"}]})
     second = Two(section | {"conditions": [{"name": "small"}, {"name": "medium", "seeds": [5]}]})
-    return {"one": first, "two": second}
+    return {"one": first, "two": second, "empty": Empty({})}
 
 
 def atlas(*compared):
@@ -60,7 +68,9 @@ def test_the_legend_has_the_order_of_the_configuration():
 
 
 def test_a_family_that_is_not_there_is_refused_at_once():
-    with pytest.raises(ConfigurationError, match=r"^atlas\.comparison: there is no family 'three'; allowed: one, two$"):
+    with pytest.raises(
+        ConfigurationError, match=r"^atlas\.comparison: there is no family 'three'; allowed: one, two, empty$"
+    ):
         atlas(("one", "small"), ("three", "small")).check()
 
 

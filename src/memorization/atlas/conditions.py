@@ -53,9 +53,17 @@ class Atlas(Family):
         return {name: Files(f"{name}_table", [{}]) for name in tables}
 
     def _pooled(self) -> dict[str, Files]:
-        """The tables that all families write alike."""
+        """The tables that families write alike, of each that has both."""
         kinds = ("records", "runs")
-        return {f"{name}_{kind}": Files(f"{kind}_table", [{}], name) for name in self.others for kind in kinds}
+        tables = {
+            name: [file for table in family.tables for file in table.files] for name, family in self.others.items()
+        }
+        return {
+            f"{name}_{kind}": Files(f"{kind}_table", [{}], name)
+            for name, files in tables.items()
+            if {*kinds} <= {*files}
+            for kind in kinds
+        }
 
     def _records(self, key: str) -> dict[str, Files]:
         """Records of conditions of other families; checked when they are asked for.
