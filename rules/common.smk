@@ -28,7 +28,7 @@ SCRIPTS = f"{CHECKOUT}/workflow/scripts"
 # The digest of each family's rules; of None, that of rules which several families share.
 SHARED = [
     f"{CHECKOUT}/Snakefile",
-    *(f"{CHECKOUT}/rules/{name}.smk" for name in ("common", "data", "outputs")),
+    *(f"{CHECKOUT}/rules/{name}.smk" for name in ("checkout", "common", "data", "outputs")),
 ]
 IMPORTED = ["configuration", "family", "plan", "provenance"]
 RULES = {

@@ -21,7 +21,7 @@ def items(*rows, step=100, **change):
     return pd.DataFrame(rows, columns=columns).assign(**about | change)
 
 
-EARLY = items(("x", "train", 10.0, 8.0, 0.6), ("y", "train", 10.0, 9.0, 0.6), step=50)
+EARLY = items(("x", "train", 10.0, 8.0, 0.6), ("y", "train", 10.0, 9.0, 0.6), step=85)
 END = items(("x", "train", 10.0, 2.0, 1.0), ("y", "train", 10.0, 12.0, 0.5), ("z", "train", np.nan, 1.0, 0.9))
 
 
@@ -45,8 +45,8 @@ def test_what_held_out_items_gain_is_no_memory():
         ("u", "held_out", 10.0, 9.0, 0.5), ("v", "held_out", 10.0, 8.0, 0.5), ("w", "held_out", 10.0, 11, 0)
     )
     row = summary(EARLY, END, held_out).iloc[0]
-    assert row["held_out_share"] == pytest.approx(3 / 30)
-    assert (row["bits"], row["net_bits"]) == (8, pytest.approx(8 - 20 * 3 / 30))
+    assert row["held_out_share"] == pytest.approx(2 / 30)
+    assert (row["bits"], row["net_bits"]) == (8, pytest.approx(8 - 20 * 2 / 30))
     generalized = held_out.assign(nll_bits=0.0)
     assert summary(EARLY, END, generalized).iloc[0]["net_bits"] == 0
 
@@ -58,6 +58,7 @@ def test_what_held_out_items_gain_is_no_memory():
         ([EARLY.assign(nll_bits=[2.0, 12.0]), END], run(), ""),
         ([EARLY.assign(nll_bits=[2.05, 12.0]), END], run(), ""),
         ([END], run(), "no earlier record"),
+        ([EARLY.assign(step=70), END], run(), "no earlier record"),  # too early to tell
         ([EARLY.assign(nll_bits=[2.0, 12.0]), END], run(all_recorded=False), "not all is recorded"),
         ([EARLY.assign(nll_bits=0.2), END.assign(nll_bits=0.2)], run(), "holds all that there is"),
         ([END.assign(prior_bits=np.nan)], run(), ""),
@@ -90,3 +91,27 @@ def test_without_a_prior_nothing_is_counted():
     assert row["without_prior"] == row["items"] == 3
     assert np.isnan(row["bits"])
     assert np.isnan(row["bits_per_parameter"])
+
+
+def test_an_item_that_left_training_before_the_others_is_counted_where_it_left():
+    left = items(("w", "train", 10.0, 1.0, 1.0), step=40)
+    row = summary(EARLY, END, left).iloc[0]
+    assert (row["items"], row["to_hold"], row["bits"]) == (4, 30, 17)
+
+
+def test_the_last_tenth_is_of_the_training_since_the_last_switch():
+    """With switches at 50 and 80 it begins at 98: what was recorded before is not of the last set."""
+    first = items(("x", "train", 10.0, 1.0, 1.0), step=45)
+    second = [items(("x", "before_switch", 10.0, 9.0, 0.6), ("y", "after_switch", 10.0, 2.0, 1.0), step=50)]
+    third = [
+        items(
+            ("x", "before_switch", 10.0, nll, 0.5),
+            ("y", "before_switch", 10.0, nll, 0.6),
+            ("z", "after_switch", 10.0, new, 0.9),
+            step=step,
+        )
+        for step, nll, new in ((80, 9.5, 9.0), (92, 9.5, 6.0), (95, 9.5, 5.0), (99, 9.0, 1.0), (100, 9.0, 1.0))
+    ]  # fmt: skip
+    row = summary(first, *second, *third).iloc[0]
+    assert row["bits"] == pytest.approx(1 + 1 + 9)
+    assert row["new_recall"] == pytest.approx(0.8)

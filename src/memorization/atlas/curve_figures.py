@@ -145,7 +145,7 @@ def _midpoints(ax: Axes, curves: pd.DataFrame, conditions: Sequence[Sequence[str
             ax.plot(row.e50, y, color=shades[family, name], marker=MARKERS[row.e50_is], markersize=4, linestyle="")
             if row.e50_is == "within":
                 ax.hlines(y, row.low, row.high, color=shades[family, name], linewidth=0.9)
-        if (own["e50_is"] == "no curve").all():
+        if len(own) and (own["e50_is"] == "no curve").all():
             ax.text(
                 0.01,
                 place,

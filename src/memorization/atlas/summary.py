@@ -47,7 +47,7 @@ def _of_items(end: pd.DataFrame) -> pd.Series:
             "exact": new["exact"].astype(float).mean(),
             "to_hold": known["prior_bits"].sum(),
             "bits": gained if len(known) else np.nan,
-            "held_out_share": _gains(held_out).sum() / held_out["prior_bits"].sum() if len(held_out) else np.nan,
+            "held_out_share": _held_out_share(held_out),
             "old_recall": above_chance(old).mean(),
             "new_recall": above_chance(new).mean(),
         }
@@ -58,13 +58,32 @@ def _gains(table: pd.DataFrame) -> pd.Series:
     return (table["prior_bits"] - table["nll_bits"]).clip(lower=0)
 
 
+def _held_out_share(held_out: pd.DataFrame) -> float:
+    """What held-out items cost less than their prior, as a share of it, at least 0; NaN without such items."""
+    known = held_out[held_out["prior_bits"].notna()]
+    if not len(known):
+        return np.nan
+    return max(0.0, 1 - known["nll_bits"].sum() / known["prior_bits"].sum())
+
+
 def _rise(records: pd.DataFrame, end: pd.DataFrame) -> pd.Series:
-    """By run, the share of its bits that the last tenth of the steps added, over items that are recorded before too."""
-    keys = [*RUN, "item"]
-    trained = [part[part["phase"].isin(TRAINED)] for part in (before_end(records), end)]
-    before, after = (part.assign(gain=_gains(part)).set_index(keys)["gain"].dropna() for part in trained)
-    both = pd.concat({"before": before, "after": after}, axis=1, join="inner").groupby(RUN, observed=True).sum()
-    return ((both["after"] - both["before"]) / both["after"].where(both["after"] > 0)).rename("rise")
+    """By run, the share of its net bits that came since the tenth before, over items that are recorded in both."""
+    before = before_end(records)
+    both = before[[*RUN, "item"]].drop_duplicates()
+    sides = {"before": before, "after": end.merge(both, on=[*RUN, "item"])}
+    net = {side: _by_run(table, _net) for side, table in sides.items()}
+    return ((net["after"] - net["before"]) / net["after"].where(net["after"] > 0)).rename("rise")
+
+
+def _net(table: pd.DataFrame) -> float:
+    trained = table[table["phase"].isin(TRAINED) & table["prior_bits"].notna()]
+    share = np.nan_to_num(_held_out_share(table[table["phase"] == "held_out"]))
+    return max(0.0, _gains(trained).sum() - share * trained["prior_bits"].sum())
+
+
+def _by_run(table: pd.DataFrame, of_run) -> pd.Series:
+    runs = {run: of_run(rows) for run, rows in table.groupby(RUN, observed=True)}
+    return pd.Series(list(runs.values()), pd.MultiIndex.from_tuples(list(runs), names=RUN), dtype=float)
 
 
 def _bound(row) -> str:
