@@ -52,14 +52,14 @@ def bits_figure(summary: pd.DataFrame, plotting: dict) -> Figure:
             Line2D([], [], **FLOOR, label="all that there is to hold"),
         ]
         columns = legend_columns(handles, plotting, 2)
-        figure = grid(1, 2, plotting, legend_height(handles, columns))
+        figure = grid(1, 2, plotting, legend_height(handles, columns) + 1.2)
         per_parameter, per_bit = figure.subplots(1, 2)
         _points(per_parameter, known, "parameters", shades)
         _points(per_parameter, known[sparse], "active", shades, hollow=True)
         _points(per_bit, known, "state_bits", shades)
         for line, (label, bits) in zip(LINES, LITERATURE.items(), strict=True):
             per_parameter.axhline(bits, color="0.45", linestyle=line, linewidth=0.8, zorder=1, label=label)
-        per_parameter.legend(loc="lower right", title="literature", handlelength=1.8)
+        per_parameter.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), title="literature", handlelength=1.8)
         per_parameter.set(xlabel="bits to hold, per parameter", ylabel="bits memorized, per parameter")
         per_bit.set(xlabel="bits to hold, per bit of state", ylabel="bits memorized,\nper bit of trainable state")
         figure.legend(handles=handles, loc="outside lower center", ncols=columns)

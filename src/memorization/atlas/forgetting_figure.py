@@ -47,7 +47,7 @@ def forgetting_figure(summary: pd.DataFrame, plotting: dict) -> Figure:
         ax.axvline(0, **CHANCE)
         ax.set_yticks(range(len(rows)), labels)
         ax.set_ylim(max(1, len(rows)) - 0.5, -0.5)
-        ax.set(xlim=(-0.1, 1.05), xlabel="recall at the end, above chance (0: chance, 1: all)")
+        ax.set(xlim=(-0.1, 1.05), xlabel="recall at the end, above chance\n(0: chance, 1: all)")
         ax.grid(axis="y", color="0.92", linewidth=0.6)
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
