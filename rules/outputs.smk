@@ -1,5 +1,5 @@
-# Tables and figures of all families: loops over the declarations of each family. And the gallery of all figures.
-# Then a target for each family, and for each of its stages.
+# Tables and figures of all families, in loops over what each declares; a target for each family, and for each of its
+# stages; the gallery of all figures.
 from memorization.captions import short_caption
 from memorization.targets import files_below, stages
 

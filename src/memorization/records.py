@@ -11,6 +11,7 @@ RUN = {
     "family": str, "arm": str, "condition": str, "seed": int,
     "parameters": int, "active": int, "trainable": int, "state_bits": int, "steps": int, "all_recorded": bool,
 }  # fmt: skip
+WEIGHT_BITS = 32  # of the state: with bfloat16 too the weights are float32
 PHASES = ("train", "before_switch", "after_switch", "held_out")
 
 
@@ -61,11 +62,17 @@ def runs(**columns) -> pd.DataFrame:
         Whether the records of its last step have all items that it was trained on. Else what they add up to is less
         than what the run has memorized.
 
+    Left out, ``active`` is all parameters, ``state_bits`` those of trainable float32 parameters alone, and
+    ``all_recorded`` True.
+
     Raises
     ------
     ValueError
-        If a column is missing or unknown.
+        If another column is missing, or one is unknown.
     """
+    if {"parameters", "trainable"} <= columns.keys():
+        state_bits = WEIGHT_BITS * columns["trainable"]
+        columns = {"active": columns["parameters"], "state_bits": state_bits, "all_recorded": True} | columns
     return _table(columns, RUN)
 
 

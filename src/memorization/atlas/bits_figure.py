@@ -34,21 +34,11 @@ def bits_figure(summary: pd.DataFrame, plotting: dict) -> Figure:
     shades = dict(zip(families, sns.color_palette(plotting["palette"], len(families)), strict=True))
     sparse = known["active"] < 0.9 * known["parameters"]
     with style(plotting):
-        handles = [
-            Line2D([], [], color=shades[each], marker="o", linestyle="", markersize=4, label=each) for each in families
-        ]
+        point = {"linestyle": "", "markersize": 4}
+        handles = [Line2D([], [], color=shades[each], marker="o", label=each, **point) for each in families]
         handles += [
-            Line2D([], [], color="0.3", marker=BOUND, linestyle="", markersize=4, label="a lower bound"),
-            Line2D(
-                [],
-                [],
-                color="0.3",
-                marker="o",
-                fillstyle="none",
-                linestyle="",
-                markersize=4,
-                label="per active parameter",
-            ),
+            Line2D([], [], color="0.3", marker=BOUND, label="a lower bound", **point),
+            Line2D([], [], color="0.3", marker="o", fillstyle="none", label="per active parameter", **point),
             Line2D([], [], **FLOOR, label="all that there is to hold"),
         ]
         columns = legend_columns(handles, plotting, 2)

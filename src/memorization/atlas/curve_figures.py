@@ -1,6 +1,6 @@
 """Recall against exposures and against the time since the last one, for conditions of several families."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -124,16 +124,11 @@ def _of(table: pd.DataFrame, family: str, condition: str | None) -> pd.DataFrame
 
 
 def _fits(ax: Axes, curves: pd.DataFrame, colour) -> None:
-    """A thin line a seed: its fitted curve, over the exposures that were seen."""
-    for row in _with_curve(curves):
+    """A thin line a seed whose midpoint is inside of the exposures that were seen: its curve, over these."""
+    for row in curves[curves["e50_is"] == "within"].itertuples():
         x = np.geomspace(row.least, row.most, 100)
         y = recall_curve(x, row.chance, Curve(row.lapse, row.slope, row.e50))
         ax.plot(x, y, color=colour, linewidth=0.8, alpha=0.7)
-
-
-def _with_curve(curves: pd.DataFrame) -> Iterator:
-    """The runs whose curve has its midpoint inside of what was seen; elsewhere it is not drawn."""
-    return curves[curves["e50_is"] == "within"].itertuples()
 
 
 def _midpoints(ax: Axes, curves: pd.DataFrame, conditions: Sequence[Sequence[str]], shades: dict) -> None:
@@ -146,14 +141,8 @@ def _midpoints(ax: Axes, curves: pd.DataFrame, conditions: Sequence[Sequence[str
             if row.e50_is == "within":
                 ax.hlines(y, row.low, row.high, color=shades[family, name], linewidth=0.9)
         if len(own) and (own["e50_is"] == "no curve").all():
-            ax.text(
-                0.01,
-                place,
-                "all items as often: no curve",
-                transform=ax.get_yaxis_transform(),
-                va="center",
-                color="0.4",
-            )
+            place_of = {"transform": ax.get_yaxis_transform(), "va": "center", "color": "0.4"}
+            ax.text(0.01, place, "all items as often: no curve", **place_of)
     ax.set(xscale="log", xlabel="E50: exposures until recall is midway between chance and its highest")
     ax.set_yticks(range(len(conditions)), [f"{family}: {name}" for family, name in conditions])
     ax.set_ylim(len(conditions) - 0.5, -0.5)

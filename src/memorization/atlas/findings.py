@@ -28,9 +28,7 @@ def findings_table(
     findings = Findings()
     _on_equal_data(findings, records, conditions)
     for line, of_line in _lines(exposure):
-        if (
-            of_line["e50_is"] == "within"
-        ).all():  # the mean of some seeds alone would be one of the lower, or the higher
+        if (of_line["e50_is"] == "within").all():  # the mean of some seeds alone would be biased
             findings.add("log₂ E50", line, np.log2(of_line["e50"]), "doublings")
         findings.add("lapse", line, of_line["lapse"], "share of tokens")
     for line, of_line in _lines(summary[summary["bits"].notna()]):

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from memorization.capacity.data import bits_to_hold, sequence_bits
-from memorization.records import records, runs
+from memorization.records import WEIGHT_BITS, records, runs
 
 ABOUT = {"family": "capacity", "arm": "transformer"}
-WEIGHT_BITS = 32  # of the state: with bfloat16 too the weights are float32
 
 
 def bits_table(trajectory: Mapping[str, np.ndarray], dataset: Mapping, condition: str, seed: int) -> pd.DataFrame:
@@ -76,15 +75,7 @@ def capacity_records(trajectory: Mapping[str, np.ndarray], dataset: Mapping, con
 
 def capacity_runs(trajectory: Mapping[str, np.ndarray], dataset: Mapping, condition: str, seed: int) -> pd.DataFrame:
     """``runs`` of one run: float32 parameters."""
-    parameters, trainable, steps = (int(np.max(trajectory[name])) for name in ("parameters", "trainable", "step"))
-    return runs(
-        **ABOUT,
-        condition=condition,
-        seed=seed,
-        parameters=parameters,
-        active=parameters,
-        trainable=trainable,
-        state_bits=WEIGHT_BITS * trainable,
-        steps=steps,
-        all_recorded=trajectory["item_nll"].shape[1] == dataset["count"],
-    )
+    sizes = {name: int(trajectory[name]) for name in ("parameters", "trainable")}
+    is_whole = trajectory["item_nll"].shape[1] == dataset["count"]
+    steps = int(trajectory["step"].max())
+    return runs(**ABOUT, condition=condition, seed=seed, **sizes, steps=steps, all_recorded=is_whole)

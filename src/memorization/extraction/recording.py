@@ -12,7 +12,6 @@ import pandas as pd
 from memorization.records import records, runs
 
 FAMILY = "extraction"
-WEIGHT_BITS = 32  # of the state: with bfloat16 too the weights are float32
 
 
 def exposures_at(
@@ -92,16 +91,6 @@ def extraction_records(
 
 def extraction_runs(trajectory: Mapping[str, np.ndarray], arm: str, condition: str, seed: int) -> pd.DataFrame:
     """``runs`` of one run: float32 parameters. Of the text around the windows there are no records."""
-    parameters, trainable, steps = (int(np.max(trajectory[name])) for name in ("parameters", "trainable", "step"))
-    return runs(
-        family=FAMILY,
-        arm=arm,
-        condition=condition,
-        seed=seed,
-        parameters=parameters,
-        active=parameters,
-        trainable=trainable,
-        state_bits=WEIGHT_BITS * trainable,
-        steps=steps,
-        all_recorded=False,
-    )
+    about = {"family": FAMILY, "arm": arm, "condition": condition, "seed": seed, "all_recorded": False}
+    sizes = {name: int(trajectory[name]) for name in ("parameters", "trainable")}
+    return runs(**about, **sizes, steps=int(trajectory["step"].max()))

@@ -61,16 +61,12 @@ def _of_cell(cell: Mapping[str, np.ndarray], table: pd.DataFrame, condition: str
 def prompt_runs(cells: Sequence[Mapping[str, np.ndarray]], condition: str, seed: int) -> pd.DataFrame:
     """The run row of a run (``records.runs``): all prompts of its cells together are what is trained."""
     trained = sum(len(cell["layout"]) * int(cell["prompt_length"]) * int(cell["d_model"]) for cell in cells)
-    parameters = int(cells[0]["parameters"]) + trained
     return records.runs(
         family=FAMILY,
         arm=ARM,
         condition=condition,
         seed=seed,
-        parameters=parameters,
-        active=parameters,
+        parameters=int(cells[0]["parameters"]) + trained,
         trainable=trained,
-        state_bits=32 * trained,
         steps=max(len(cell["losses"]) - 1 for cell in cells),
-        all_recorded=True,
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from memorization.data.sequences import bayes_loss, first_sets, unique_prefix_length
-from memorization.records import records, runs
+from memorization.records import WEIGHT_BITS, records, runs
 
 LN2 = np.log(2)  # nats a bit: what a guess costs
 LATE = 0.1  # share of a training that stands for its end
@@ -194,16 +194,14 @@ def sequence_runs(
     trajectory: Mapping[str, np.ndarray], run: dict, family: str, arm: str, memory_bits: int = 0
 ) -> pd.DataFrame:
     """``runs`` of one run: float32 parameters, and the bits of a memory that is no parameter."""
-    parameters, trainable = int(trajectory["parameters"]), int(trajectory["trainable"])
+    trainable = int(trajectory["trainable"])
     return runs(
         family=family,
         arm=arm,
         condition=run["condition"],
         seed=run["seed"],
-        parameters=parameters,
-        active=parameters,
+        parameters=int(trajectory["parameters"]),
         trainable=trainable,
-        state_bits=32 * trainable + memory_bits,
+        state_bits=WEIGHT_BITS * trainable + memory_bits,
         steps=int(trajectory["step"].max()),
-        all_recorded=True,
     )

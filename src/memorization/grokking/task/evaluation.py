@@ -123,9 +123,6 @@ def grokking_runs(trajectory: Mapping[str, np.ndarray], condition: str, seed: in
         condition=condition,
         seed=seed,
         parameters=parameters,
-        active=parameters,
         trainable=parameters,
-        state_bits=32 * parameters,
         steps=int(trajectory["step"].max()),
-        all_recorded=True,
     )

@@ -225,17 +225,9 @@ def fact_records(table: pd.DataFrame, exposures: np.ndarray, last: np.ndarray, p
 
 def run_row(trajectory: Mapping[str, np.ndarray], condition: Mapping, facts: Facts, about: Mapping) -> pd.DataFrame:
     """``runs`` of a run: float32 parameters. ``active`` counts a slot as often as it is retrieved."""
-    parameters, trainable, steps = (int(np.max(trajectory[name])) for name in ("parameters", "trainable", "step"))
-    return runs(
-        family="memory_layer",
-        **about,
-        parameters=parameters,
-        active=sizes.active_parameters(condition, facts.vocabulary, facts.length),
-        trainable=trainable,
-        state_bits=8 * sizes.WEIGHT_BYTES * trainable,
-        steps=steps,
-        all_recorded=True,
-    )
+    of = {name: int(trajectory[name]) for name in ("parameters", "trainable")}
+    active = sizes.active_parameters(condition, facts.vocabulary, facts.length)
+    return runs(family="memory_layer", **about, **of, active=active, steps=int(trajectory["step"].max()))
 
 
 def _bins(tokens: pd.DataFrame) -> np.ndarray:
