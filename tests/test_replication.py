@@ -22,7 +22,7 @@ def study(folder, differences, end):
 )
 def test_a_difference_holds_where_its_interval_excludes_0_on_the_same_side(tmp_path, capsys, second, held):
     one, two = study(tmp_path / "a", [1.0, 1.1, 0.9], [0.25, 0.25]), study(tmp_path / "b", second, [0.5, 0.5])
-    assert main(["compare-findings", "toy", one, two]) == 0
+    assert main(["findings", "toy", one, two]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[2] == "| loss, at the end | one | nats | 0.25 [0.25, 0.25] (n = 2) | 0.5 [0.5, 0.5] (n = 2) |  |"
     assert lines[3].startswith("| loss, difference | one - two | nats | 1 [0.752, 1.25] (n = 3) |")
@@ -30,14 +30,25 @@ def test_a_difference_holds_where_its_interval_excludes_0_on_the_same_side(tmp_p
     assert lines[4] == "| mean \\|λ\\|, p | one two | p | 0.1 (n = 6) | 0.1 (n = 6) |  |"
 
 
+def test_the_findings_of_one_run(tmp_path, capsys):
+    assert main(["findings", "toy", study(tmp_path / "a", [1.0, 1.1, 0.9], [0.25, np.nan])]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "| finding | condition | unit | value |",
+        "|---|---|---|---|",
+        "| loss, at the end | one | nats | 0.25 (n = 1) |",
+        "| loss, difference | one - two | nats | 1 [0.752, 1.25] (n = 3) |",
+        "| mean \\|λ\\|, p | one two | p | 0.1 (n = 6) |",
+    ]
+
+
 def test_what_one_run_has_not_is_said(tmp_path, capsys):
     one, two = study(tmp_path / "a", [np.nan], [0.25, np.nan]), study(tmp_path / "b", [1.0], [0.5, 0.5])
-    assert main(["compare-findings", "toy", one, two]) == 0
+    assert main(["findings", "toy", one, two]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "| 0.25 (n = 1) |" in lines[2]
     assert "| none (n = 0) | 1 (n = 1) |  |" in lines[3]
 
 
 def test_a_run_without_findings_is_one_line(tmp_path, capsys):
-    assert main(["compare-findings", "toy", study(tmp_path / "a", [1.0], [1.0]), str(tmp_path)]) == 1
+    assert main(["findings", "toy", study(tmp_path / "a", [1.0], [1.0]), str(tmp_path)]) == 1
     assert capsys.readouterr().err == f"memorization: {tmp_path}/results/tables/toy_findings.parquet: no such file\n"

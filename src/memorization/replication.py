@@ -1,4 +1,4 @@
-"""Findings of two runs of a study side by side: what holds with other seeds."""
+"""Findings of a run, or of two runs of a study side by side: what holds with other seeds."""
 
 import argparse
 from collections.abc import Iterator
@@ -15,37 +15,56 @@ DIFFERENCE = (", difference", ", less ", " less ", ", later than ")  # in the na
 def add(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
-        "compare-findings",
-        help="print the findings of a family from two runs side by side, as a Markdown table",
-        description="Print each finding of FAMILY in two runs of the study, such as the default run and one with "
-        "other seeds. Of a difference it says in how many of the two its interval excludes 0 on the first run's side.",
+        "findings",
+        help="print the findings of a family, of one run or of two side by side, as a Markdown table",
+        description="Print each finding of FAMILY in a run, or in two runs of the study, such as the default run and "
+        "one with other seeds. Of a difference it then says in how many of the two its interval excludes 0 on the "
+        "first run's side.",
     )
     parser.add_argument("family", metavar="FAMILY", help="whose findings")
-    parser.add_argument("folders", metavar="DIR", type=Path, nargs=2, help="two folders that hold results/")
-    parser.set_defaults(run=lambda options: print("\n".join(compared(options.family, *options.folders))))
+    parser.add_argument("first", metavar="DIR", type=Path, help="a folder that holds results/")
+    parser.add_argument("second", metavar="OTHER", type=Path, nargs="?", help="that of a second run")
+    parser.set_defaults(run=_print)
 
 
-def compared(family: str, first: Path, second: Path) -> Iterator[str]:
-    """The lines of a Markdown table.
+def _print(options: argparse.Namespace) -> None:
+    folders = [options.first] if options.second is None else [options.first, options.second]
+    tables = [_findings(options.family, folder) for folder in folders]
+    print("\n".join(listed(*tables) if len(tables) == 1 else compared(*tables)))
 
-    Raises
-    ------
-    FileNotFoundError
-        If one of the runs has no findings of the family.
-    """
-    tables = []
-    for folder in (first, second):
-        path = folder / f"results/tables/{family}_findings.parquet"
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file")
-        tables.append(read_table(str(path)))
-    both = tables[0].merge(tables[1], on=["finding", "condition", "unit"], how="outer", sort=False, suffixes=("", "_2"))
+
+def listed(findings: pd.DataFrame) -> Iterator[str]:
+    """The lines of a Markdown table of one run's findings."""
+    yield "| finding | condition | unit | value |"
+    yield "|---|---|---|---|"
+    for row in findings.to_dict("records"):
+        yield _line(row, [_of_run(row)])
+
+
+def compared(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[str]:
+    """The lines of a Markdown table of two runs' findings."""
+    both = first.merge(second, on=["finding", "condition", "unit"], how="outer", sort=False, suffixes=("", "_2"))
     yield "| finding | condition | unit | first run | second run | held |"
     yield "|---|---|---|---|---|---|"
     for row in both.to_dict("records"):
-        values = [shown(*(row[f"{name}{run}"] for name in ("value", "low", "high", "n"))) for run in ("", "_2")]
-        cells = [str(row[name]).replace("|", "\\|") for name in ("finding", "condition", "unit")]
-        yield f"| {' | '.join([*cells, *values, held(row)])} |"
+        yield _line(row, [_of_run(row), _of_run(row, "_2"), held(row)])
+
+
+def _findings(family: str, folder: Path) -> pd.DataFrame:
+    """The findings of a run; FileNotFoundError if it has none of the family."""
+    path = folder / f"results/tables/{family}_findings.parquet"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    return read_table(str(path))
+
+
+def _line(row: dict, values: list[str]) -> str:
+    cells = [str(row[name]).replace("|", "\\|") for name in ("finding", "condition", "unit")]
+    return f"| {' | '.join([*cells, *values])} |"
+
+
+def _of_run(row: dict, run: str = "") -> str:
+    return shown(*(row[f"{name}{run}"] for name in ("value", "low", "high", "n")))
 
 
 def shown(value: float, low: float, high: float, n: float) -> str:

@@ -26,6 +26,10 @@ class One(Family):
 class Two(One):
     name = "two"
 
+    @property
+    def names(self):
+        return [*super().names, "switched"]
+
 
 def families():
     section = {"datasets": DATA, "defaults": {"dataset": "same"}, "seeds": 2}
@@ -78,6 +82,7 @@ def test_a_family_that_is_not_there_is_refused_at_once():
     ("compared", "message"),
     [
         ([("one", "small"), ("two", "large")], r"there is no 'large' in two; allowed: small, medium$"),
+        ([("one", "small"), ("two", "switched")], r"there is no 'switched' in two; allowed: small, medium$"),
         (
             [("one", "small"), ("one", "large")],
             r"large of one is on other data than small of one; .*count: 8}",

@@ -3,7 +3,7 @@
 Imported when the Snakefile is read: nothing here may import torch.
 """
 
-from memorization.configuration import ConfigurationError
+from memorization.configuration import ConfigurationError, names
 from memorization.family import Family, Figure, Files, Table
 
 
@@ -66,14 +66,15 @@ class Atlas(Family):
         }
 
     def _records(self, key: str) -> dict[str, Files]:
-        """Records of conditions of other families; checked when they are asked for.
+        """Records of conditions of other families that train from the beginning; checked when they are asked for.
 
         An overlay for another family alone may not have these conditions, and is none the worse.
         """
         chosen: dict[str, list[str]] = {}
         for family, name in self._conditions(key)["conditions"]:
-            if name not in self.others[family].names:
-                allowed = ", ".join(self.others[family].names)
+            conditions = names(self.others[family].section.get("conditions", []))  # no switches: their items are old
+            if name not in conditions:
+                allowed = ", ".join(conditions)
                 raise ConfigurationError(f"atlas.{key}: there is no {name!r} in {family}; allowed: {allowed}")
             chosen.setdefault(family, []).append(name)
         return {

@@ -16,6 +16,7 @@ from memorization.plotting import CHANCE, grid, log_bins, over_seeds_points, sty
 
 BINS_PER_DECADE = 4
 MARKERS = {"within": "o", "at most": "<", "at least": ">"}
+UNSEEN = {"marker": "D", "markersize": 3.5, "fillstyle": "none", "linestyle": ""}  # at the left edge: log 0 is nowhere
 DODGE = 0.12  # between seeds of a row
 ROW = 0.27  # inches
 
@@ -47,10 +48,12 @@ def exposure_figure(
                 own = _of(curves, family, name)
                 _fits(ax, own, shades[family, name])
                 over_seeds_points(ax, _of(means, family, name), "x", "recall", shades[family, name])
+                at_edge = {"transform": ax.get_yaxis_transform(), "clip_on": False, "zorder": 3}
+                ax.plot(0 * own["unseen"], own["unseen"], color=shades[family, name], **UNSEEN, **at_edge)
             chance = _of(curves, family, None)["chance"].mean()
             ax.axhline(chance, **CHANCE)
             ax.set(title=family, xscale="log", xlabel="exposures of an item", ylim=(-0.03, 1.03))
-            _legend(ax, family, names, shades)
+            _legend(ax, family, names, shades, [Line2D([], [], color="0.3", **UNSEEN, label="items never seen")])
         axes[0].set_ylabel("recall at the end\n(share of tokens)")
         _midpoints(lower.subplots(), curves, conditions, shades)
     return figure
@@ -95,10 +98,10 @@ def timing_figure(
     return figure
 
 
-def _legend(ax: Axes, family: str, names: Sequence[str], shades: dict) -> None:
+def _legend(ax: Axes, family: str, names: Sequence[str], shades: dict, others: Sequence[Artist] = ()) -> None:
     """The conditions of a panel, below it."""
     handles = [Line2D([], [], color=shades[family, name], linewidth=1.6, label=name) for name in names]
-    handles.append(Line2D([], [], **CHANCE, label="chance"))
+    handles += [Line2D([], [], **CHANCE, label="chance"), *others]
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.24), handlelength=1.2)
 
 
