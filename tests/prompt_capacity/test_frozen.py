@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from prompt_capacity_models import SHAPE, VOCABULARY, layouts_of, learner, random_trials, tiny, words
+from tokenizers import Tokenizer
 
 from memorization.models.language_model import LanguageModel, build
 from memorization.prompt_capacity.frozen import FrozenModel, opened, padding, unchanged
@@ -18,6 +19,7 @@ from memorization.training.checkpoints import write_tensors
 THREE = pytest.mark.parametrize("architecture", ["llama", "neox", "mamba"])
 K, LENGTH, COUNT = 2, 4, 7
 CONDITION = SHAPE | {"architecture": "llama"}
+TOKENIZER = Tokenizer.from_str(words())
 
 
 def prompts(n, seed=0):
@@ -175,11 +177,11 @@ def test_a_digest_is_of_all_weights_and_their_names():
 
 def test_weights_that_have_changed_in_the_end_are_an_error():
     states = [tiny().model.state_dict()]
-    with unchanged(CONDITION, states, VOCABULARY, "cpu") as model:
+    with unchanged(CONDITION, states, VOCABULARY, TOKENIZER, "cpu") as model:
         assert model.digest() == tiny().digest()
 
     def changing():
-        with unchanged(CONDITION, states, VOCABULARY, "cpu") as model, torch.no_grad():
+        with unchanged(CONDITION, states, VOCABULARY, TOKENIZER, "cpu") as model, torch.no_grad():
             model.model.model.norm.weight[0] += 1e-3
 
     with pytest.raises(RuntimeError, match=r"^the weights of the frozen model have changed$"):
@@ -188,7 +190,7 @@ def test_weights_that_have_changed_in_the_end_are_an_error():
 
 def test_an_error_of_the_job_itself_is_not_hidden_by_that_of_the_weights():
     def failing():
-        with unchanged(CONDITION, [tiny().model.state_dict()], VOCABULARY, "cpu"):
+        with unchanged(CONDITION, [tiny().model.state_dict()], VOCABULARY, TOKENIZER, "cpu"):
             raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
@@ -203,14 +205,18 @@ def test_a_model_is_opened_with_the_tensors_given_or_from_a_folder(tmp_path, arc
             parameter += 0.1
     states = [trained.model.state_dict()]
     inputs = ragged(architecture)
-    here = opened(SHAPE | {"architecture": architecture}, states, VOCABULARY, "cpu")
+    here = opened(SHAPE | {"architecture": architecture}, states, VOCABULARY, TOKENIZER, "cpu")
     assert here.digest() == trained.digest()
     torch.testing.assert_close(here.logits(inputs)[0], trained.logits(inputs)[0], rtol=0, atol=0)
     paths = {"config": str(tmp_path / "config.json"), "tokenizer": str(tmp_path / "tokenizer.json")}
     write_model(trained.model, words(), paths, {})
     write_tensors(tmp_path / "model.safetensors", trained.model.state_dict(), {})
+    other = Tokenizer.from_str(words().replace("w1", "v1"))
+    of_folder = {"model": str(tmp_path), "dataset": "mine"}
+    with pytest.raises(ValueError, match=r"gives other ids than the one of the data set mine; allowed: "):
+        opened(of_folder | {"dtype": "float32"}, [], VOCABULARY, other, "cpu")
     for dtype, tolerance in (("float32", 1e-4), ("bfloat16", None)):
-        elsewhere = opened({"model": str(tmp_path), "dtype": dtype}, [], VOCABULARY, "cpu")
+        elsewhere = opened(of_folder | {"dtype": dtype}, [], VOCABULARY, TOKENIZER, "cpu")
         logits = elsewhere.logits(inputs)[0]
         assert elsewhere.dtype == getattr(torch, dtype)
         assert logits.dtype == torch.float32

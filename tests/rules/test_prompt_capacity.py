@@ -95,7 +95,9 @@ def made(tmp_path_factory):
         @staticmethod
         @cache
         def model(name):
-            return opened(PROMPTS.settings(name), [Made.state(name)], VOCABULARY, "cpu")
+            return opened(
+                PROMPTS.settings(name), [Made.state(name)], VOCABULARY, Tokenizer.from_str(tokenizer()), "cpu"
+            )
 
         @staticmethod
         @cache

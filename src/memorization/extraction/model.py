@@ -8,7 +8,6 @@ from torch import Tensor
 from memorization.extraction.windows import tokenizer_of
 from memorization.models import pretrained_models
 from memorization.models.language_model import LanguageModel, build
-from memorization.models.token_ids import same_ids
 
 
 def opened(
@@ -38,11 +37,7 @@ def opened(
         model = build(condition, int(windows["vocabulary"]))
         model.load_state_dict(states[0])
         return LanguageModel(model.to(device), int(windows["vocabulary"]), device)
-    if not same_ids(pretrained_models.tokenizer_of(condition["model"]), tokenizer_of(windows)):
-        raise ValueError(
-            f"{condition['model']}: its tokenizer gives other ids than the one of the data set {condition['dataset']}; "
-            "allowed: models of one tokenizer, or a data set of its own"
-        )
+    pretrained_models.check_ids(condition["model"], tokenizer_of(windows), condition["dataset"])
     found = pretrained_models.architecture(condition["model"])
     if found != condition["architecture"]:
         raise ValueError(f"{condition['model']}: is of the architecture {found}, not of {condition['architecture']}")

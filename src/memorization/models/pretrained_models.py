@@ -11,6 +11,7 @@ from memorization.hub import hub_file, pinned, split_name
 from memorization.models.language_model import LanguageModel
 from memorization.models.language_model_size import NAMES
 from memorization.models.mamba_mixer import use_scan
+from memorization.models.token_ids import same_ids
 
 DTYPES = ("float32", "bfloat16", "float16")
 OF_FOLDERS = "0" * 40  # a folder has no commits: transformers looks for none there
@@ -79,6 +80,27 @@ def tokenizer_of(name: str) -> Tokenizer:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
+
+
+def check_ids(name: str, tokenizer: Tokenizer, dataset: str) -> None:
+    """That a model's tokenizer gives the ids of a data set's.
+
+    Parameters
+    ----------
+    name : of the model, as in ``load``
+    tokenizer : of the data set
+    dataset : its name, for the message
+
+    Raises
+    ------
+    ValueError
+        If it gives others, or there is none; one line.
+    """
+    if not same_ids(tokenizer_of(name), tokenizer):
+        raise ValueError(
+            f"{name}: its tokenizer gives other ids than the one of the data set {dataset}; allowed: models of one "
+            "tokenizer, or a data set of its own"
+        )
 
 
 def n_ids(tokenizer: Tokenizer) -> int:

@@ -6,6 +6,7 @@ from hashlib import sha256
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -164,22 +165,26 @@ class FrozenModel:
             raise ValueError(f"{inputs.tokens.shape[1]} tokens with P, but the model takes at most {self.max_length}")
 
 
-def opened(condition: Mapping, states: Sequence[Mapping[str, Tensor]], vocabulary: int, device: str) -> FrozenModel:
+def opened(
+    condition: Mapping, states: Sequence[Mapping[str, Tensor]], vocabulary: int, tokenizer: Tokenizer, device: str
+) -> FrozenModel:
     """A model that is ready: trained here, or from elsewhere.
 
     Parameters
     ----------
-    condition : settings of ``language_model.build``, or ``model`` and ``dtype`` of ``pretrained_models.load``
+    condition : settings of ``language_model.build``, or ``model`` and ``dtype`` of ``pretrained_models.load``; and
+        ``dataset``
     states : one, the tensors of a model that is trained here; none of one from elsewhere
-    vocabulary : of the data set
+    vocabulary, tokenizer : of the data set
     device : where it is to be
 
     Raises
     ------
     ValueError
-        If a model from elsewhere cannot be loaded.
+        If a model from elsewhere cannot be loaded, or its tokenizer gives other ids than the data set's.
     """
     if not states:
+        pretrained_models.check_ids(condition["model"], tokenizer, condition["dataset"])
         return FrozenModel(pretrained_models.load(condition["model"], device, condition["dtype"]))
     model = build(condition, vocabulary)
     model.load_state_dict(states[0])
@@ -188,7 +193,7 @@ def opened(condition: Mapping, states: Sequence[Mapping[str, Tensor]], vocabular
 
 @contextmanager
 def unchanged(
-    condition: Mapping, states: Sequence[Mapping[str, Tensor]], vocabulary: int, device: str
+    condition: Mapping, states: Sequence[Mapping[str, Tensor]], vocabulary: int, tokenizer: Tokenizer, device: str
 ) -> Iterator[FrozenModel]:
     """``opened``, and an error where its weights are others in the end.
 
@@ -197,7 +202,7 @@ def unchanged(
     RuntimeError
         If they are.
     """
-    model = opened(condition, states, vocabulary, device)
+    model = opened(condition, states, vocabulary, tokenizer, device)
     before = model.digest()
     yield model
     if model.digest() != before:

@@ -16,7 +16,7 @@ with job(snakemake) as this:
     condition, settings, task = (this.settings(name) for name in ("condition", "generalization", "task"))
     pool, states = Pool(read_arrays(this.input.texts)), list(map(read_tensors, this.input.model))
     unfinished = Unfinished(this.unfinished(this.output.generalization), this.progress["checkpoint_seconds"])
-    with unchanged(condition, states, pool.vocabulary, this.device) as model:
+    with unchanged(condition, states, pool.vocabulary, pool.tokenizer, this.device) as model:
         form = format_of(condition.get("model"), pool.tokenizer, model.end)
         sets = [each and fitting(model, form, each, settings) for each in questions_of(task, settings)]
         questions = split(sets[0], settings, this.seed, task["name"], sets[1])

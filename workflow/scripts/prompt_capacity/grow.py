@@ -13,7 +13,7 @@ with job(snakemake) as this:
     pool, states = Pool(read_arrays(this.input.texts)), list(map(read_tensors, this.input.model))
     unfinished = Unfinished(this.unfinished(this.output.horizon), this.progress["checkpoint_seconds"])
     run = this.wildcards.condition, this.seed, list(map(read_table, this.input.rates))
-    with unchanged(this.settings("condition"), states, pool.vocabulary, this.device) as model:
+    with unchanged(this.settings("condition"), states, pool.vocabulary, pool.tokenizer, this.device) as model:
         of_texts = model, pool, this.settings("progressive"), run
         table = grown_texts(*of_texts, unfinished, this.progress["report_seconds"])
     this.write_table(table, this.output.horizon)

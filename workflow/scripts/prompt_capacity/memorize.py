@@ -16,7 +16,7 @@ with job(snakemake) as this:
     unfinished = Unfinished(this.unfinished(this.output.trajectory), this.progress["checkpoint_seconds"])
     sizes = int(this.wildcards.k), int(this.wildcards.length)
     run = this.wildcards.condition, this.seed, list(map(read_table, this.input.rates))
-    with unchanged(this.settings("condition"), states, pool.vocabulary, this.device) as model:
+    with unchanged(this.settings("condition"), states, pool.vocabulary, pool.tokenizer, this.device) as model:
         of_cell = model, pool, this.settings("memorization"), sizes, run
         found = trained_cell(*of_cell, unfinished, this.progress["report_seconds"])
     this.write_table(found.tables["memorization"], this.output.memorization)

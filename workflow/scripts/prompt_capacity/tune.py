@@ -11,7 +11,7 @@ from memorization.training.devices import set_up
 with job(snakemake) as this:
     this.device = set_up(this.device, this.threads, gpu_share=this.gpu_share)
     pool, states = Pool(read_arrays(this.input.texts)), list(map(read_tensors, this.input.model))
-    with unchanged(this.settings("condition"), states, pool.vocabulary, this.device) as model:
+    with unchanged(this.settings("condition"), states, pool.vocabulary, pool.tokenizer, this.device) as model:
         table = rates_table(model, pool, this.settings("tuning"), this.params["seed"])
     run = {"condition": this.wildcards.condition, "seed": this.params["seed"]}
     this.write_table(table.assign(**run), this.output.rates)
