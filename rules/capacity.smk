@@ -25,11 +25,11 @@ rule capacity_sample:
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         dataset=lambda wildcards: canonical(CAPACITY.datasets[wildcards.dataset]),
-        code=code_digest(f"{SCRIPTS}/capacity/sequences.py"),
+        code=code_digest(f"{SCRIPTS}/capacity/sample.py"),
     message:
         "capacity: sampling the sequences of {wildcards.dataset}, seed {wildcards.seed}"
     script:
-        "../workflow/scripts/capacity/sequences.py"
+        "../workflow/scripts/capacity/sample.py"
 
 
 rule capacity_train:

@@ -352,11 +352,11 @@ rule extraction_sample:
         runtime=lambda wildcards, attempt: EXTRACTION.section["outputs"]["runtime"] * attempt,
     params:
         samples=canonical(EXTRACTION.section["samples"]),
-        code=code_digest(f"{SCRIPTS}/extraction/samples.py"),
+        code=code_digest(f"{SCRIPTS}/extraction/sample.py"),
     message:
         "extraction: samples of {wildcards.condition}, seed {wildcards.seed}"
     script:
-        "../workflow/scripts/extraction/samples.py"
+        "../workflow/scripts/extraction/sample.py"
 
 
 TARGETS["extraction"] = [

@@ -32,11 +32,11 @@ rule grokking_enumerate:
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         dataset=lambda wildcards: canonical(GROKKING.equations(wildcards.dataset)),
-        code=code_digest(f"{SCRIPTS}/grokking/equations.py"),
+        code=code_digest(f"{SCRIPTS}/grokking/enumerate.py"),
     message:
         "grokking: making the equations of {wildcards.dataset}, split {wildcards.seed}"
     script:
-        "../workflow/scripts/grokking/equations.py"
+        "../workflow/scripts/grokking/enumerate.py"
 
 
 rule grokking_train:

@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from memorization.csv_files import csv_text, write_with_csv
 from memorization.files import read_made_by, read_table
-from memorization.findings import COLUMNS, Findings, csv_text, write_findings
+from memorization.findings import COLUMNS, Findings
 
 
 def findings():
@@ -40,7 +41,7 @@ def test_a_value_of_all_runs_has_no_interval():
 
 def test_both_files_hold_the_table(tmp_path):
     paths = {"findings": str(tmp_path / "f.parquet"), "findings_csv": str(tmp_path / "f.csv")}
-    write_findings(findings(), paths, {"rule": "some"})
+    write_with_csv(findings(), paths, "findings", {"rule": "some"})
     assert read_made_by(paths["findings"])["rule"] == "some"
     pd.testing.assert_frame_equal(read_table(paths["findings"]), findings())
     assert (tmp_path / "f.csv").read_text() == csv_text(findings())

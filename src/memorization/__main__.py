@@ -9,7 +9,7 @@ from memorization.families import FAMILIES
 
 SHARED = (  # each has add(subparsers), as a family's ``commands`` has
     "memorization.audit",
-    "memorization.replication",
+    "memorization.findings_command",
     "memorization.salvage",
 )
 

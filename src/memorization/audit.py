@@ -243,7 +243,7 @@ class _Head(HTMLParser):
 
 def _read_csv(path: Path) -> dict:
     """What made a CSV: it is what the Parquet file beside it holds, which says so."""
-    from memorization.findings import csv_text
+    from memorization.csv_files import csv_text
 
     beside = path.with_suffix(".parquet")
     if path.read_bytes().decode("utf-8") != csv_text(read_table(str(beside))):

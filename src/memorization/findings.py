@@ -1,17 +1,14 @@
 """The numbers that the pages of docs/ quote, as a table: a finding of a condition, over seeds, in a row."""
 
-import csv
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from memorization.files import atomic_write, write_table
+from memorization.csv_files import DIGITS
 from memorization.statistics import t_interval
 
 COLUMNS = ("finding", "condition", "value", "low", "high", "n", "unit", "seeds")
-DIGITS = 6  # significant ones, in the file for people
 
 
 class Findings:
@@ -48,18 +45,3 @@ class Findings:
     def table(self) -> pd.DataFrame:
         """All of them: ``COLUMNS``; low and high are NaN where there are fewer than two seeds."""
         return pd.DataFrame(self._rows, columns=COLUMNS)
-
-
-def csv_text(table: pd.DataFrame) -> str:
-    """A table for people: its numbers to six digits."""
-    texts = table.select_dtypes(["object", "string"])  # a bare \r ends a row where it is not quoted, before Python 3.13
-    bare = any(column.astype(str).str.contains("\r", regex=False).any() for _, column in texts.items())
-    quoting = csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
-    return table.to_csv(index=False, float_format=f"%.{DIGITS}g", lineterminator="\n", quoting=quoting)
-
-
-def write_findings(table: pd.DataFrame, output: Mapping[str, str], made_by: dict) -> None:
-    """Write findings as Parquet and as CSV, to the outputs ``findings`` and ``findings_csv``."""
-    write_table(output["findings"], table, made_by)
-    with atomic_write(output["findings_csv"]) as part:
-        Path(part).write_text(csv_text(table), "utf-8", newline="\n")

@@ -47,8 +47,13 @@ def test_a_panel_a_family_with_chance_points_and_fits_and_a_row_a_condition(draw
     assert [one.get_title(), two.get_title()] == ["one", "two"]
     for ax, chance, n in ((one, 0.5, 2), (two, 0.1, 1)):
         assert any(np.allclose(line.get_ydata(), chance) for line in ax.lines)
-        assert [text.get_text() for text in ax.get_legend().texts][-1] == "chance"
-        assert len(ax.get_legend().texts) == n + 1
+        assert [text.get_text() for text in ax.get_legend().texts][-2:] == ["chance", "items never seen"]
+        assert len(ax.get_legend().texts) == n + 2
+        unseen = [line for line in ax.lines if line.get_marker() == "D"]
+        assert len(unseen) == n
+        for line in unseen:  # at the left edge, a seed each: the held-out items are as the first three that were seen
+            assert line.get_xdata().tolist() == [0.0] * 3
+            assert len({*line.get_ydata()}) > 1
         assert min(x for x, _ in places(ax)) >= 1  # never without an exposure
         assert len([line for line in ax.lines if len(line.get_xdata()) == 100]) == 3 * n
     assert [label.get_text() for label in rows.get_yticklabels()] == ["one: small", "one: large", "two: small"]

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from command_line import ROOT, SMOKE, jobs, smoke_jobs
 
+from memorization.csv_files import csv_text
 from memorization.families import FAMILIES, complete, configured
 from memorization.figure_files import read_figure_made_by
 from memorization.files import read_made_by, read_table
-from memorization.findings import csv_text
 from memorization.records import RECORD, RUN
 
 FAMILY = pytest.mark.parametrize(

@@ -2,13 +2,11 @@
 
 from memorization.atlas.inputs import read_kind
 from memorization.atlas.summary import summary_table
+from memorization.csv_files import write_with_csv
 from memorization.files import read_table
-from memorization.findings import csv_text
 from memorization.job import job
-from memorization.text_files import write_text
 
 with job(snakemake) as this:
     tables = {kind: read_kind(this.input, kind) for kind in ("records", "runs")}
     table = summary_table(**tables, curves=read_table(this.input.exposure))
-    this.write_table(table, this.output.summary)
-    write_text(this.output.summary_csv, csv_text(table))
+    write_with_csv(table, this.output, "summary", this.made_by)

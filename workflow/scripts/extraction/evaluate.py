@@ -1,10 +1,10 @@
 """Rule extraction_evaluate: the tables of a run, and the source's CSV and report."""
 
+from memorization.csv_files import write_with_csv
 from memorization.extraction.analysis.rates import rates
 from memorization.extraction.evaluation import Evaluated, joined
 from memorization.extraction.source_format import report, source_table
 from memorization.files import read_arrays, read_table
-from memorization.findings import csv_text
 from memorization.job import job
 from memorization.text_files import write_text
 
@@ -15,11 +15,8 @@ with job(snakemake) as this:
     run = Evaluated(*data, this.settings("lengths"), about | {"seed": this.seed})
     prompts, scores = run.prompts(found), run.scores(found, small)
     source = source_table(prompts, scores)
-    this.write_table(prompts, this.output.prompts)
-    this.write_table(scores, this.output.scores)
+    write_with_csv(prompts, this.output, "prompts", this.made_by)
+    write_with_csv(scores, this.output, "scores", this.made_by)
     this.write_table(rates(prompts), this.output.rates)
-    this.write_table(source, this.output.source)
-    write_text(this.output.prompts_csv, csv_text(prompts))
-    write_text(this.output.scores_csv, csv_text(scores))
-    write_text(this.output.source_csv, csv_text(source))
+    write_with_csv(source, this.output, "source", this.made_by)
     write_text(this.output.source_txt, report(source))

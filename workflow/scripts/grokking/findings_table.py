@@ -1,7 +1,7 @@
 """Rule grokking_findings_table: the numbers that the family's page quotes."""
 
+from memorization.csv_files import write_with_csv
 from memorization.files import read_arrays, read_table
-from memorization.findings import write_findings
 from memorization.grokking.findings import findings_table
 from memorization.job import job
 
@@ -10,4 +10,4 @@ with job(snakemake) as this:
     trajectories = [read_arrays(path) for path in inputs.pop("trajectories")]
     tables = {name: read_table(path) for name, path in inputs.items()}
     table = findings_table(**tables, trajectories=trajectories, **this.settings("settings"))
-    write_findings(table, this.output, this.made_by)
+    write_with_csv(table, this.output, "findings", this.made_by)

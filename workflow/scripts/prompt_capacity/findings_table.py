@@ -1,10 +1,10 @@
 """Rule prompt_capacity_findings_table: what the family found, in numbers."""
 
+from memorization.csv_files import write_with_csv
 from memorization.files import read_table
-from memorization.findings import write_findings
 from memorization.job import job
 from memorization.prompt_capacity.findings import findings_table
 
 with job(snakemake) as this:
     tables = {name: read_table(path) for name, path in this.input.items()}
-    write_findings(findings_table(tables), this.output, this.made_by)
+    write_with_csv(findings_table(tables), this.output, "findings", this.made_by)

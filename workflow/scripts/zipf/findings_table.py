@@ -1,10 +1,10 @@
 """Rule zipf_findings_table: the numbers that the family's page quotes."""
 
+from memorization.csv_files import write_with_csv
 from memorization.files import read_table
-from memorization.findings import write_findings
 from memorization.job import job
 from memorization.zipf.findings import findings_table
 
 with job(snakemake) as this:
     tables = {name: read_table(path) for name, path in this.input.items()}
-    write_findings(findings_table(**tables, **this.settings("settings")), this.output, this.made_by)
+    write_with_csv(findings_table(**tables, **this.settings("settings")), this.output, "findings", this.made_by)

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from memorization.__main__ import main
-from memorization.findings import Findings, write_findings
+from memorization.csv_files import write_with_csv
+from memorization.findings import Findings
 
 
 def study(folder, differences, end):
@@ -13,7 +14,7 @@ def study(folder, differences, end):
     findings.add_value("mean |λ|, p", "one two", 0.1, 6, "p")
     (folder / "results/tables").mkdir(parents=True)
     paths = {"findings": f"{folder}/results/tables/toy_findings.parquet", "findings_csv": f"{folder}/f.csv"}
-    write_findings(findings.table(), paths, {})
+    write_with_csv(findings.table(), paths, "findings", {})
     return str(folder)
 
 
