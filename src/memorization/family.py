@@ -37,6 +37,11 @@ class Files:
         return [pattern.format(**wildcards) for wildcards in self.wildcards]
 
 
+def pooled_tables(*names: str) -> dict[str, Files]:
+    """Inputs by name: tables of the family that declares them."""
+    return {name: Files(f"{name}_table", [{}]) for name in names}
+
+
 @dataclass(frozen=True)
 class Table:
     """One or several ``results/tables/<family>_<table>.parquet``, made by the rule ``<family>_<name>_table``.
@@ -195,7 +200,7 @@ class Family:
         settings : as in ``Table``
         tables : inputs by name: a table of the family's, by its own name, or files
         """
-        files = {name: Files(f"{of}_table", [{}]) if isinstance(of, str) else of for name, of in tables.items()}
+        files = {name: pooled_tables(of)[of] if isinstance(of, str) else of for name, of in tables.items()}
         return Table("findings", lambda: files, settings, has_csv=True)
 
     @property

@@ -188,6 +188,7 @@ def noted_inputs(result: str | Path, beginning: str, results: str | Path) -> lis
 
 
 def to_json(value: dict) -> str:
+    """JSON with sorted keys."""
     return json.dumps(value, sort_keys=True)
 
 

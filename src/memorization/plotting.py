@@ -63,6 +63,11 @@ def log_bins(values: pd.Series, per_decade: int) -> pd.Series:
     return 10 ** ((np.log10(values) * per_decade).round() / per_decade)
 
 
+def mixed(hue: tuple[float, ...], grey: float, share: float) -> tuple[float, ...]:
+    """A colour with a share of grey in it: 0 is black, 1 is white."""
+    return tuple((1 - share) * each + share * grey for each in hue)
+
+
 def of_all_seeds(table: pd.DataFrame, x: str) -> pd.DataFrame:
     """The rows at whose ``x`` every seed has one, so that a mean over seeds does not jump where some have ended."""
     return table[table.groupby(x)["seed"].transform("size") == table["seed"].nunique()]

@@ -6,10 +6,11 @@ import numpy as np
 from scipy import stats
 
 RESAMPLES = 9_999
+CONFIDENCE = 0.95
 BATCH = 10_000_000  # resampled items in memory at a time: 160 MB
 
 
-def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+def t_interval(values: np.ndarray) -> tuple[float, float, float]:
     """Mean of a few seeds' values and its Student t interval.
 
     Not a bootstrap, because its interval over 3 seeds covers the mean far less often than it claims.
@@ -26,7 +27,7 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, flo
     values = values[~np.isnan(values)]
     if len(values) < 2:
         return (values.mean() if len(values) else np.nan), np.nan, np.nan
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return values.mean(), values.mean() - half, values.mean() + half
 
 
@@ -34,7 +35,6 @@ def bootstrap_interval(
     seeds: Sequence[np.ndarray],
     rng: np.random.Generator,
     statistic: Callable[..., np.ndarray] = np.mean,
-    confidence: float = 0.95,
     n_resamples: int = RESAMPLES,
 ) -> tuple[float, float, float]:
     """A statistic over the items of each seed, averaged over seeds, with its percentile bootstrap interval.
@@ -45,7 +45,9 @@ def bootstrap_interval(
     Parameters
     ----------
     seeds : the items' values of each seed, (n_items,) each; NaN and seeds without items are left out
+    rng : of the resampling
     statistic : of ``(…, n_items)`` along ``axis``, such as ``np.mean`` or ``np.median``
+    n_resamples : how many
 
     Returns
     -------
@@ -66,14 +68,14 @@ def bootstrap_interval(
         n_resamples=n_resamples,
         batch=max(1, BATCH // sum(map(len, samples))),
         vectorized=True,
-        confidence_level=confidence,
+        confidence_level=CONFIDENCE,
         method="percentile",
         rng=rng,
     ).confidence_interval
     return value, interval.low, interval.high
 
 
-def spearman(x: np.ndarray, y: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+def spearman(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     """Spearman's rank correlation of pairs and an interval for it, by Fisher's z.
 
     For ranks, z = artanh ρ has a variance of about (1 + ρ²/2) / (n - 3) (Bonett and Wright 2000), more than the
@@ -97,5 +99,5 @@ def spearman(x: np.ndarray, y: np.ndarray, confidence: float = 0.95) -> tuple[fl
     rho = stats.spearmanr(x, y).statistic
     if len(x) < 4 or np.isclose(abs(rho), 1, rtol=0, atol=1e-12):
         return rho, np.nan, np.nan
-    half = stats.norm.ppf((1 + confidence) / 2) * np.sqrt((1 + rho**2 / 2) / (len(x) - 3))
+    half = stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt((1 + rho**2 / 2) / (len(x) - 3))
     return rho, np.tanh(np.arctanh(rho) - half), np.tanh(np.arctanh(rho) + half)

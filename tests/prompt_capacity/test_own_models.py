@@ -2,20 +2,13 @@
 
 import csv
 import json
-import runpy
 import shutil
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from command_line import ROOT, SMOKE
-from snakemake.api import SnakemakeApi
-from snakemake.benchmark import benchmarked
-from snakemake.script import PythonScript
-from snakemake.settings.enums import Quietness
-from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+from in_process import make
 from tokenizers import Tokenizer
 
 from memorization.configuration import ConfigurationError
@@ -23,7 +16,6 @@ from memorization.data.byte_pairs import train_byte_pairs
 from memorization.families import complete, configured
 from memorization.files import read_arrays, read_made_by
 from memorization.models.language_model import build
-from memorization.plan import VARIABLE
 from memorization.provenance import generator
 
 OVERLAY = """
@@ -77,29 +69,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def in_this_process(script, path, edit=False):
-    before = sys.path.copy()  # to which each script adds all that is there
-    with benchmarked(benchmark_record=script.bench_record):
-        runpy.run_path(path, run_name="__main__")
-    sys.path[:] = before
-
-
 @pytest.fixture(scope="module")
 def made(folder):
     """The folder once the family is made in it, its scripts run in this process."""
-    with pytest.MonkeyPatch.context() as patch, SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        patch.setenv(VARIABLE, "")
-        patch.setattr(PythonScript, "execute_script", in_this_process)
-        patch.setattr(sys, "path", sys.path.copy())
-        patch.chdir(folder)
-        files = [SMOKE, folder / "mine.yaml", folder / "task.yaml"]
-        workflow = api.workflow(
-            resource_settings=ResourceSettings(cores=1),
-            config_settings=ConfigSettings(configfiles=files, config={"device": "cpu"}),
-            snakefile=ROOT / "Snakefile",
-            workdir=folder,
-        )
-        workflow.dag(DAGSettings(targets={"prompt_capacity"})).execute_workflow()
+    make(folder, [folder / "mine.yaml", folder / "task.yaml"], ["prompt_capacity"])
     return folder
 
 

@@ -1,15 +1,13 @@
 """Runs one rule of the real workflow, in this process, in a folder of its own."""
 
-import runpy
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from in_process import in_this_process
 from snakemake.api import SnakemakeApi
-from snakemake.benchmark import benchmarked
 from snakemake.script import PythonScript
 from snakemake.settings.enums import Quietness
 from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
@@ -91,12 +89,3 @@ def given(tmp_path):
         return {path: file}
 
     return write
-
-
-def in_this_process(script: PythonScript, path: str, edit: bool = False) -> None:
-    """In the place of ``PythonScript.execute_script``: what Snakemake has written to ``path`` is run here."""
-    try:
-        with benchmarked(benchmark_record=script.bench_record):
-            runpy.run_path(path, run_name="__main__")
-    except Exception as error:
-        raise subprocess.CalledProcessError(1, path) from error

@@ -47,7 +47,17 @@ def own(given):
     """``own(table)``: a table of the atlas itself, made of the records above."""
     held = {"bits": 8.0, "net_bits": 8.0, "to_hold": 16.0, "old_recall": 0.1, "new_recall": 0.9, "lower_bound": ""}
     held |= {"bits_per_parameter": 0.08, "bits_per_state_bit": 0.0025}
-    fitted = {"chance": 0.5, "least": 4, "most": 100, "lapse": 0.0, "slope": 1.0, "e50": 5.0, "low": 4.5, "high": 6.0}
+    fitted = {
+        "chance": 0.5,
+        "least": 4,
+        "most": 100,
+        "lapse": 0.0,
+        "slope": 1.0,
+        "e50": 5.0,
+        "low": 4.5,
+        "high": 6.0,
+        "unseen": 0.5,
+    }
 
     def make(table):
         runs_of = [run_of(entry["family"], entry["condition"], 0) for entry in ATLAS.section["exposure"]]

@@ -3,26 +3,19 @@
 import json
 import pickle
 import re
-import runpy
 import shlex
-import sys
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from command_line import ROOT, SMOKE, jobs
-from snakemake.api import SnakemakeApi
-from snakemake.benchmark import benchmarked
-from snakemake.script import PythonScript
-from snakemake.settings.enums import Quietness
-from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+from in_process import make
 
 from memorization.__main__ import main
 from memorization.data.byte_pairs import train_byte_pairs
 from memorization.files import read_made_by, read_table
 from memorization.models.language_model import build
-from memorization.plan import VARIABLE
 from memorization.records import RECORD
 from memorization.training.checkpoints import read_tensors
 
@@ -66,7 +59,7 @@ def put_checkpoint(path, mapping, section, folder):
     del condition["pretrained"]
     overlay = written(new, folder / "new.yaml")
     (train,) = (job for job in jobs(folder / "new", SMOKE, overlay) if job.rule.name.endswith("_train"))
-    run(folder / "new", overlay, train.output)
+    make(folder / "new", [overlay], train.output)
     (weights,) = (folder / "new" / name for name in train.output if name.endswith(".safetensors"))
     before = mapping.removesuffix("*")
     torch.save({f"{before}{name}": tensor for name, tensor in read_tensors(weights).items()}, path)
@@ -94,28 +87,6 @@ def written(overlay, path):
     return path
 
 
-def in_this_process(script, path, edit=False):
-    before = sys.path.copy()  # to which each script adds all that is there
-    with benchmarked(benchmark_record=script.bench_record):
-        runpy.run_path(path, run_name="__main__")
-    sys.path[:] = before
-
-
-def run(folder, overlay, targets):
-    """Make targets and what they need, the scripts in this process."""
-    with pytest.MonkeyPatch.context() as patch, SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        patch.setenv(VARIABLE, "")
-        patch.setattr(PythonScript, "execute_script", in_this_process)
-        patch.chdir(folder)
-        workflow = api.workflow(
-            resource_settings=ResourceSettings(cores=1),
-            config_settings=ConfigSettings(configfiles=[SMOKE, overlay], config={"device": "cpu"}),
-            snakefile=ROOT / "Snakefile",
-            workdir=folder,
-        )
-        workflow.dag(DAGSettings(targets=set(targets))).execute_workflow()
-
-
 @OVERLAY
 def test_a_block_plans_all_that_there_is_of_it_and_its_first_jobs_run(tmp_path, section):
     overlay = put_things(section, tmp_path)
@@ -126,7 +97,7 @@ def test_a_block_plans_all_that_there_is_of_it_and_its_first_jobs_run(tmp_path, 
     outputs = {path for job in mine for path in job.output}
     first = [job for job in mine if not outputs.intersection(job.input)]
     assert 0 < len(first) < len(mine)
-    run(tmp_path, overlay, [path for job in first for path in job.output])
+    make(tmp_path, [overlay], [path for job in first for path in job.output])
     noted = set()
     for job in first:
         (settings,) = (of for of in read_made_by(tmp_path / job.output[0])["params"].values() if "contents" in of)
@@ -145,7 +116,7 @@ def test_a_target_of_the_page_trains_nothing(tmp_path):
     overlay = put_things(section, tmp_path)
     planned = jobs(tmp_path, SMOKE, overlay, targets=[target])
     assert {job.rule.name for job in planned} == {f"{section}_recorded", f"{section}_spectrum"}
-    run(tmp_path, overlay, [target])
+    make(tmp_path, [overlay], [target])
     assert set(read_table(tmp_path / target)["condition"]) == {"mine"}
 
 

@@ -4,7 +4,7 @@ Imported when the Snakefile is read: nothing here may import torch.
 """
 
 from memorization.configuration import ConfigurationError, names
-from memorization.family import Family, Figure, Files, Table
+from memorization.family import Family, Figure, Files, Table, pooled_tables
 
 
 class Atlas(Family):
@@ -16,10 +16,10 @@ class Atlas(Family):
     def tables(self) -> list[Table]:
         return [
             Table("exposure", lambda: self._records("exposure"), lambda: self._conditions("exposure"), has_csv=True),
-            Table("summary", lambda: self._pooled() | self._own("exposure"), has_csv=True),
+            Table("summary", lambda: self._pooled() | pooled_tables("exposure"), has_csv=True),
             Table(
                 "findings",
-                lambda: self._compared() | self._own("exposure", "summary"),
+                lambda: self._compared() | pooled_tables("exposure", "summary"),
                 lambda: self._conditions("comparison"),
                 has_csv=True,
             ),
@@ -28,14 +28,14 @@ class Atlas(Family):
     @property
     def figures(self) -> list[Figure]:
         def exposed() -> dict[str, Files]:
-            return self._records("exposure") | self._own("exposure")
+            return self._records("exposure") | pooled_tables("exposure")
 
         return [
             Figure("comparison", self._compared, lambda: self._conditions("comparison")),
             Figure("exposure", exposed, lambda: self._conditions("exposure")),
             Figure("timing", exposed, lambda: self._conditions("exposure")),
-            Figure("bits", lambda: self._own("summary")),
-            Figure("forgetting", lambda: self._own("summary")),
+            Figure("bits", lambda: pooled_tables("summary")),
+            Figure("forgetting", lambda: pooled_tables("summary")),
         ]
 
     def check(self) -> None:
@@ -48,9 +48,6 @@ class Atlas(Family):
 
     def _conditions(self, key: str) -> dict:
         return {"conditions": [[entry["family"], entry["condition"]] for entry in self.section[key]]}
-
-    def _own(self, *tables: str) -> dict[str, Files]:
-        return {name: Files(f"{name}_table", [{}]) for name in tables}
 
     def _pooled(self) -> dict[str, Files]:
         """The tables that families write alike, of each that has both."""

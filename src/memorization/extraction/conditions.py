@@ -10,7 +10,7 @@ from hashlib import sha256
 from memorization.extraction.checks import check_family
 from memorization.extraction.prompts import longest_prompt, tokens_needed
 from memorization.extraction.sizes import packed_rows
-from memorization.family import Family, Figure, Files, Table
+from memorization.family import Family, Figure, Files, Table, pooled_tables
 from memorization.hub import split_name
 from memorization.model_family import ModelFamily
 from memorization.model_files import TOKENIZER, architecture_of, contents, noted
@@ -178,7 +178,7 @@ class Extraction(ModelFamily):
             every.append(Table("membership", lambda: scores, lambda: {"datasets": names}))
         if self.forecasts:
             sizes = {"sizes": self.forecasts}
-            every.append(Table("forecast", lambda: {"records": Files("records_table", [{}])}, lambda: sizes))
+            every.append(Table("forecast", lambda: pooled_tables("records"), lambda: sizes))
         made = {name for table in every for name in table.files}
         found = {name: name for name in FOUND if name in made}
         return [*every, self.findings(lambda: pairs | {"sizes": self.sizes}, **found)]
@@ -209,8 +209,7 @@ class Extraction(ModelFamily):
 
     def _table_figure(self, name: str, of: list) -> Figure | None:
         """A figure of the pooled table of its name, if there is anything that it is of."""
-        table = Files(f"{name}_table", [{}])
-        return Figure(name, lambda: {name: table}, lambda: self._drawn) if of else None
+        return Figure(name, lambda: pooled_tables(name), lambda: self._drawn) if of else None
 
     def _map_figure(self) -> Figure | None:
         """Of the first seed of each model."""

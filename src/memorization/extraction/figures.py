@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from memorization.plotting import CHANCE, grid, legend_columns, legend_height, over_seeds_lines, over_seeds_points
+from memorization.plotting import (
+    CHANCE,
+    grid,
+    legend_columns,
+    legend_height,
+    mixed,
+    over_seeds_lines,
+    over_seeds_points,
+)
 
 LINES = ("-", "--", "-.", ":", (0, (4, 1, 1, 1, 1, 1)))  # from the largest model of an architecture down
 MARKERS = "os^Dv"  # of architectures
@@ -47,7 +55,7 @@ def looks(settings: Mapping, plotting: Mapping, table: pd.DataFrame | None = Non
     found = {}
     hues = sns.color_palette(plotting["palette"], len(of_architecture))
     for (names, hue), marker in zip(zip(of_architecture.values(), hues, strict=True), MARKERS * 3, strict=False):
-        shades = sns.blend_palette([_mixed(hue, 1, 0.4), hue, _mixed(hue, 0, 0.45)], len(names) + 1)[1:]
+        shades = sns.blend_palette([mixed(hue, 1, 0.4), hue, mixed(hue, 0, 0.45)], len(names) + 1)[1:]
         for place, (name, shade) in enumerate(zip(names, shades, strict=True)):
             found[name] = Look(shade, LINES[(len(names) - 1 - place) % len(LINES)], marker, name)
     held = set(settings["conditions"] if table is None else table["condition"])
@@ -200,7 +208,3 @@ def panels(rows: int, columns: int, marks: list[Artist], plotting: Mapping, **su
 def _levels(copies: Sequence) -> list:
     """Numbers of copies, with an unknown one as a word, since NaN equals nothing."""
     return ["unknown" if np.isnan(each) else int(each) for each in copies]
-
-
-def _mixed(hue: tuple, grey: float, share: float) -> tuple:
-    return tuple((1 - share) * each + share * grey for each in hue)

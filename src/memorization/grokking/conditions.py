@@ -4,7 +4,7 @@ Imported when the Snakefile is read: nothing here may import torch.
 """
 
 from memorization.configuration import ConfigurationError, named, names
-from memorization.family import Family, Figure, Files, Table
+from memorization.family import Family, Figure, Files, Table, pooled_tables
 from memorization.grokking.dynamics.recorded import check_recorded
 from memorization.grokking.task.equations import batch_size, equation_count, is_prime, train_size
 from memorization.model_files import noted
@@ -119,9 +119,6 @@ class Grokking(Family):
         def compared() -> dict:
             return {"conditions": self.compared}
 
-        def table(name: str) -> Files:
-            return Files(f"{name}_table", [{}])
-
         reading, embedding = self.section["fingerprint"]["source"], self.section["embedding"]
         return [
             Figure("accuracy", lambda: {"history": self.runs("history")}, settings),
@@ -134,7 +131,7 @@ class Grokking(Family):
                 },
                 lambda: {"recorded": self.recorded, "reading": reading, "embedding": embedding},
             ),
-            Figure("distances", lambda: {"distances": table("distances"), "tests": table("tests")}, compared),
+            Figure("distances", lambda: pooled_tables("distances", "tests"), compared),
             Figure(
                 "residual",
                 lambda: {
@@ -143,7 +140,7 @@ class Grokking(Family):
                 },
                 compared,
             ),
-            Figure("perturbation", lambda: {"perturbation": table("perturbation")}, settings),
+            Figure("perturbation", lambda: pooled_tables("perturbation"), settings),
         ]
 
     def training_size(self, name: str) -> dict[str, float]:

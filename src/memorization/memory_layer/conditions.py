@@ -4,8 +4,6 @@ Imported when the Snakefile is read: nothing here may import torch.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from hashlib import file_digest
 from pathlib import Path
 
 from memorization.family import Family, Figure, Files, Table
@@ -13,6 +11,7 @@ from memorization.memory_layer import sizes
 from memorization.memory_layer.checks import DECODED, NUMBERS, check_family
 from memorization.memory_layer.data import kinds
 from memorization.memory_layer.data.tokens import FILE as TOKENIZER_FILE
+from memorization.model_files import noted
 from memorization.models.shape import TRAINING
 from memorization.provenance import generator
 
@@ -123,13 +122,13 @@ class MemoryLayer(Family):
         """The settings of a data set, and of the files from elsewhere that it is made of the contents' digests."""
         data = self.datasets[dataset]
         files = [path for path in (data.get("path"), Path(data["tokenizer"]) / TOKENIZER_FILE) if path]
-        return data | _contents([path for path in map(Path, files) if path.is_file()])
+        return data | noted(*(path for path in map(Path, files) if path.is_file()))
 
     def settings(self, name: str) -> dict:
         """As ``Family.settings``, with the digest of a checkpoint from elsewhere that the condition starts from."""
         path = Path((self.condition(name)["pretrained"] or {}).get("path", ""))
         files = sorted(path.rglob("*")) if path.name and path.is_dir() else [path]
-        return super().settings(name) | _contents([file for file in files if file.is_file()])
+        return super().settings(name) | noted(*(file for file in files if file.is_file()))
 
     def training_size(self, name: str) -> dict[str, float]:
         """As ``Family.training_size``; a text counts as long as the longest of its data set, a token as a character."""
@@ -207,14 +206,3 @@ class MemoryLayer(Family):
         run = [{"condition": name, "seed": self.seeds(name)[0]} for name in first]
         inputs = {kind: Files(kind, run) for kind in ("attention", "attention_examples")}
         return Figure("attention", lambda: inputs, lambda: settings)
-
-
-def _contents(paths: list[Path]) -> dict[str, dict[str, str]]:
-    """``contents``, the digest of each file by its path; nothing without files."""
-    return {"contents": {str(path): _digest(path, path.stat().st_mtime_ns) for path in paths}} if paths else {}
-
-
-@cache
-def _digest(path: Path, changed: int) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from memorization.permutation import sign_flip_test
+from memorization.prompt_capacity import FAMILY
 from memorization.provenance import generator
 from memorization.statistics import bootstrap_interval
 
@@ -83,7 +84,7 @@ def layouts_table(memorization: pd.DataFrame) -> pd.DataFrame:
             for metric, unit in METRICS.items():
                 values = difference[metric]
                 seeds = [each.to_numpy() for _, each in values.groupby("seed")]
-                names = "prompt_capacity", *map(str, key), layout, other, metric
+                names = FAMILY, *map(str, key), layout, other, metric
                 mean, low, high = bootstrap_interval(seeds, generator(*names, "bootstrap"))
                 test = sign_flip_test(values.to_numpy(), generator(*names, "sign flips"))
                 found = {

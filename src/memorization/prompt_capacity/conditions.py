@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterable
 
 from memorization.configuration import named
-from memorization.family import Family, Figure, Files, Table
+from memorization.family import Family, Figure, Files, Table, pooled_tables
 from memorization.model_family import ModelFamily
 from memorization.model_files import TOKENIZER, noted
 from memorization.models import language_model_size
@@ -157,11 +157,11 @@ class PromptCapacity(ModelFamily):
             pooled["rates"] = Files("rates", [{"condition": name} for name in every])
         found = {name: name for name in ("capacity", "layouts", "survival", "memorization")}
         found |= {name: name for name in ("horizon", "generalization") if name in pooled}
-        horizon = {"horizon": Files("horizon_table", [{}])} if self.progressive else {}
-        of_cells = {"memorization": Files("memorization_table", [{}])}
+        of_cells = pooled_tables("memorization")
+        grown = pooled_tables("horizon") if self.progressive else {}
         return [
             Table("runs", lambda: pooled, tables=tuple(pooled), script="pool_runs.py"),
-            Table("capacity", lambda: of_cells | horizon),
+            Table("capacity", lambda: of_cells | grown),
             Table("layouts", lambda: of_cells),
             Table("summary", lambda: of_cells, has_csv=True),
             self.findings(**found),
@@ -179,7 +179,7 @@ class PromptCapacity(ModelFamily):
         return [*every, self._figure("samples", "generalization")] if self.generalizing else every
 
     def _figure(self, name: str, *tables: str) -> Figure:
-        return Figure(name, lambda: {table: Files(f"{table}_table", [{}]) for table in tables}, lambda: self._drawn)
+        return Figure(name, lambda: pooled_tables(*tables), lambda: self._drawn)
 
     def _first_cells(self) -> list[dict]:
         """Of all seeds of the first model the cells of its longest prompt."""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from memorization.plotting import grid, legend_columns, legend_height, over_seeds_lines
+from memorization.plotting import grid, legend_columns, legend_height, mixed, over_seeds_lines
 
 MARKERS = "os^DvP"  # of lengths of prompts
 ORDER = {"prefix": "[P] [ID] [text]", "infix": "[ID] [P] [text]", "infix_masked": "[ID] | [P] [text]"}
@@ -49,7 +49,7 @@ def drawn(found: Iterable[str], settings: Mapping, plotting: Mapping) -> dict[st
 def shades(prompt_lengths: Iterable[int], hue: tuple) -> dict[int, Look]:
     """The look of each length of prompts, the darker the longer."""
     lengths = sorted(set(prompt_lengths))
-    ends = [_mixed(hue, 1, LIGHTEST), hue, _mixed(hue, 0, DARKEST)]
+    ends = [mixed(hue, 1, LIGHTEST), hue, mixed(hue, 0, DARKEST)]
     colors = sns.blend_palette(ends, len(lengths)) if len(lengths) > 1 else [hue] * len(lengths)
     marks = (MARKERS * (1 + len(lengths) // len(MARKERS)))[: len(lengths)]
     return {k: Look(color, mark, f"k = {k}") for k, color, mark in zip(lengths, colors, marks, strict=True)}
@@ -128,7 +128,3 @@ def panels(rows: int, columns: int, marks: list[Artist], plotting: Mapping, **su
 def named(figure: Figure, condition: str) -> None:
     """The model's name above all panels."""
     figure.suptitle(condition, size="medium")
-
-
-def _mixed(hue: tuple, grey: float, share: float) -> tuple:
-    return tuple((1 - share) * each + share * grey for each in hue)

@@ -47,6 +47,7 @@ def by_seed(rows: pd.DataFrame, value: str) -> pd.Series:
 
 
 def vectors(k: int) -> str:
+    """A number of vectors, as findings name it."""
     return f"k = {k}"
 
 

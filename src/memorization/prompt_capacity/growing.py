@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from torch import Tensor
 from memorization.prompt_capacity.frozen import FrozenModel
 from memorization.prompt_capacity.layouts import layout_name
 from memorization.prompt_capacity.measuring import LN2, kinds_of, token_scores
-from memorization.prompt_capacity.memorizing import ASK_EVERY, Cell, PromptLearner
+from memorization.prompt_capacity.memorizing import Cell, PromptLearner
 from memorization.prompt_capacity.prompting import Inputs
 from memorization.prompt_capacity.texts import Pool
 from memorization.prompt_capacity.tuning import chosen
@@ -87,10 +88,7 @@ def grow(learner: GrowingLearner, steps: int, unfinished: Unfinished, report_sec
         if step:
             recorder.append(horizon=learner.horizon.cpu())
 
-    def stop(done: int) -> int:
-        return min(steps, -(-(done + bool(learner.active)) // ASK_EVERY) * ASK_EVERY)
-
-    fit(learner, record, recorder, steps, unfinished, report_seconds, stop=stop)
+    fit(learner, record, recorder, steps, unfinished, report_seconds, stop=partial(learner.stop, steps))
     return recorder.arrays()
 
 

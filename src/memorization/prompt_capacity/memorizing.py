@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -156,6 +157,10 @@ class PromptLearner:
         """The prompts that are still trained."""
         return (self.left < 0).nonzero()[:, 0].tolist()
 
+    def stop(self, steps: int, done: int) -> int:
+        """The first step after ``done`` at which training may end: what is left is asked every ``ASK_EVERY`` steps."""
+        return min(steps, -(-(done + bool(self.active)) // ASK_EVERY) * ASK_EVERY)
+
     def step(self, n: int) -> Tensor:
         """Evaluate the prompts after n - 1 steps, move those that are active; the summed loss, nats a token."""
         active = self.active
@@ -280,9 +285,6 @@ def memorize(
                 cosine=F.cosine_similarity(learner.now, learner.first, dim=2).cpu(),
             )
 
-    def stop(done: int) -> int:
-        return min(steps, -(-(done + bool(learner.active)) // ASK_EVERY) * ASK_EVERY)
-
-    fit(learner, record, recorder, steps, unfinished, report_seconds, stop=stop)
+    fit(learner, record, recorder, steps, unfinished, report_seconds, stop=partial(learner.stop, steps))
     ends = {"left": learner.left.long().cpu().numpy(), "best_step": learner.best_step.long().cpu().numpy()}
     return recorder.arrays() | ends

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from memorization.prompt_capacity import FAMILY
 from memorization.provenance import generator
 from memorization.statistics import bootstrap_interval
 
@@ -55,7 +56,7 @@ def summary_table(memorization: pd.DataFrame) -> pd.DataFrame:
             values = part[metric]
             found = {"metric": metric, "successful_trials": int(part["learned"].sum()), "n_trials": len(part)}
             seeds = [each.to_numpy() for _, each in values.groupby(part["seed"])]
-            rng = generator("prompt_capacity", *map(str, configuration), metric, "summary")
+            rng = generator(FAMILY, *map(str, configuration), metric, "summary")
             mean, low, high = bootstrap_interval(seeds, rng)
             found |= {
                 "mean": mean,

@@ -1,8 +1,7 @@
 """The texts that prompts are trained on: of a pool of documents, or random tokens. Knows nothing of torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -10,9 +9,6 @@ from tokenizers import Tokenizer
 from memorization.prompt_capacity import FAMILY
 from memorization.prompt_capacity.identifiers import identifiers, plain_ids
 from memorization.provenance import generator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TRIALS, OTHERS = "trials", ("tuning", "control", "growing")  # what texts are for
 
@@ -37,6 +33,7 @@ class Trials:
         return Trials(self.texts[..., :length], self.ids, self.kinds)
 
     def of(self, kind: str) -> "Trials":
+        """The trials of one kind."""
         rows = self.kinds == kind
         return Trials(self.texts[rows], self.ids[rows], self.kinds[rows])
 
@@ -165,7 +162,7 @@ def as_arrays(documents: Sequence[np.ndarray], tokenizer: str, vocabulary: int) 
     }
 
 
-def tokenized(texts: "Iterator[str]", tokenizer: Tokenizer, limit: int) -> list[np.ndarray]:
+def tokenized(texts: Iterator[str], tokenizer: Tokenizer, limit: int) -> list[np.ndarray]:
     """The tokens of the first ``limit`` texts, special tokens not added.
 
     Raises

@@ -63,17 +63,17 @@ def exposures_until_known(items: pd.DataFrame) -> pd.DataFrame:
     return first.reindex(there.index).fillna(np.inf).rename("exposures").reset_index()
 
 
-def steps_until(summary: pd.DataFrame, accuracy: float = FAST) -> pd.Series:
-    """By seed, after how many steps the mean suffix accuracy of a set first is ``accuracy``; NaN if it never is.
+def steps_until(summary: pd.DataFrame) -> pd.Series:
+    """By seed, after how many steps the mean suffix accuracy of a set first is ``FAST``; NaN if it never is.
 
     Between recorded steps on their log axis: a set that is recorded more rarely would seem late otherwise.
     """
     steps = {}
     for seed, rows in summary[summary["step"] > 0].sort_values("step").groupby("seed"):
         step, reached = np.log(rows["step"].to_numpy()), rows["suffix_accuracy"].to_numpy()
-        at = int((reached >= accuracy).argmax())
-        between = np.interp(accuracy, reached[at - 1 : at + 1], step[at - 1 : at + 1]) if at else step[0]
-        steps[seed] = np.exp(between) if reached.max() >= accuracy else np.nan
+        at = int((reached >= FAST).argmax())
+        between = np.interp(FAST, reached[at - 1 : at + 1], step[at - 1 : at + 1]) if at else step[0]
+        steps[seed] = np.exp(between) if reached.max() >= FAST else np.nan
     return pd.Series(steps, dtype=float)
 
 
