@@ -361,5 +361,5 @@ rule extraction_sample:
 
 TARGETS["extraction"] = [
     rules.extraction_sample.output.page.format(condition=name, seed=EXTRACTION.seeds(name)[0])
-    for name in EXTRACTION.attacked
+    for name in EXTRACTION.models
 ]

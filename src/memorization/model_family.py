@@ -15,6 +15,11 @@ class ModelFamily(Family):
         """The names of the models from elsewhere."""
         return names(self.section["pretrained"])
 
+    @property
+    def models(self) -> list[str]:
+        """The names of all models, in the order of figures."""
+        return [*self.names, *self.pretrained]
+
     def condition(self, name: str) -> dict:
         """A model by its name, completed by the defaults."""
         if name in self.pretrained:

@@ -161,7 +161,7 @@ def test_what_changes_no_result_is_no_setting_of_a_model():
 def test_a_model_from_elsewhere_has_one_seed_and_what_its_folder_says(elsewhere):
     extraction = of(**elsewhere)
     extraction.check()
-    assert extraction.attacked == extraction.pretrained == ["pythia"]
+    assert extraction.models == extraction.pretrained == ["pythia"]
     assert extraction.names == []
     assert extraction.seeds("pythia") == [0]
     assert extraction.runs_of("pythia") == [{"condition": "pythia", "seed": 0}]
@@ -362,7 +362,7 @@ def test_models_of_both_kinds_stand_side_by_side(elsewhere):
     elsewhere |= {"conditions": SECTION["conditions"], "datasets": SECTION["datasets"] + elsewhere["datasets"]}
     extraction = of(**elsewhere)
     extraction.check()
-    assert extraction.attacked == [*EXTRACTION.names, "pythia"]
+    assert extraction.models == [*EXTRACTION.names, "pythia"]
     assert extraction.known == EXTRACTION.names
     assert {*figures(extraction)} == {*figures(EXTRACTION)}
     runs = tables(extraction)["runs"].inputs()

@@ -165,7 +165,7 @@ def test_a_pool_draws_by_the_settings_of_each_job():
         np.array([each.of("text").texts[..., 0].ravel() // 1000 for each in purpose])
         for purpose in (trials, tuning, control, texts)
     ]
-    assert [each.shape for each in rows] == [(3, 4), (3, 12), (3, 4), (3, 4)]
+    assert [each.shape for each in rows] == [(3, 4), (3, wanted["trials"]), (3, 4), (3, 4)]
     assert len({*rows[0].ravel()}) == 12  # no trials of two seeds have a document in common
     of_purposes = [{*each.ravel()} for each in rows]
     assert len(set.union(*of_purposes)) == sum(map(len, of_purposes))

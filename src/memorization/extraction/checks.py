@@ -6,12 +6,13 @@ Imported when the Snakefile is read: nothing here may import torch.
 from collections.abc import Mapping
 from pathlib import Path
 
-from memorization.configuration import ConfigurationError, named, names
+from memorization.configuration import ConfigurationError, named
 from memorization.extraction.pile import PILE
 from memorization.extraction.prompts import tokens_needed
 from memorization.extraction.sizes import GROUPS, packed_rows, planted_copies
-from memorization.family import Family
-from memorization.model_files import check_model, check_tokenizer, check_tokenizer_file, max_length_of, same_tokenizer
+from memorization.model_checks import check_ids, check_models, check_rows, check_tokenizer_of_data
+from memorization.model_family import ModelFamily
+from memorization.model_files import max_length_of
 from memorization.models.language_model_size import non_embedding
 from memorization.text_columns import check_text_file, check_text_source
 
@@ -19,7 +20,7 @@ COLUMNS = ("text", "tokens", "data_type", "copies")  # keys of texts that name o
 ALIKE = 0.1  # largest difference of the parameters of a pair, embedding and head apart, as a share of the first's
 
 
-def check_family(family: Family) -> None:
+def check_family(family: ModelFamily) -> None:
     """All checks.
 
     Raises
@@ -27,32 +28,18 @@ def check_family(family: Family) -> None:
     ConfigurationError
         One line that names the key.
     """
-    twice = {*names(family.section["conditions"])} & {*names(family.section["pretrained"])}
-    if twice:
-        raise ConfigurationError(f"{family.name}.pretrained: {min(twice)} is a condition too; names must differ")
-    if not family.attacked:
-        raise ConfigurationError(f"{family.name}.conditions: there is no model; allowed: one here or in pretrained")
-    for entry in family.section["pretrained"]:
-        check_model(entry["model"], f"{family.name}.pretrained[{entry['name']}].model")
-        named(family.section["datasets"], entry["dataset"], f"{family.name}.pretrained[{entry['name']}].dataset")
+    check_models(family)
     for data in family.section["datasets"]:
         _check_data(family, data["name"])
     for name in family.names:
         _check_condition(family, name)
     for entry in family.section["pretrained"]:
         where = f"{family.name}.pretrained[{entry['name']}]"
-        check_tokenizer(entry["model"], f"{where}.model")
         _check_length(family, entry["name"], where)
-        of_data = family.dataset(entry["name"]).get("tokenizer")
-        are_folders = bool(of_data) and Path(of_data).is_dir() and Path(entry["model"]).is_dir()
-        if are_folders and not same_tokenizer(of_data, entry["model"], f"{where}.model"):
-            raise ConfigurationError(
-                f"{where}.model: its tokenizer gives other ids than {of_data}, that of the data set "
-                f"{entry['dataset']}; allowed: models of one tokenizer, or a data set of its own"
-            )
+        check_ids(family, entry["name"], where)
         if family.condition(entry["name"])["architecture"] is None:
             raise ConfigurationError(f"{where}.architecture: missing; allowed: neox, mamba, llama, as config.json says")
-    for name in family.attacked:
+    for name in family.models:
         _check_others(family, name)
 
 
@@ -81,7 +68,7 @@ def check_texts(settings: Mapping, where: str) -> None:
     check_text_file(path, {key: settings.get(key) for key in COLUMNS}, where)
 
 
-def _check_data(family: Family, name: str) -> None:
+def _check_data(family: ModelFamily, name: str) -> None:
     where = f"{family.name}.datasets[{name}]"
     data = family.data_settings(name)
     try:
@@ -89,9 +76,7 @@ def _check_data(family: Family, name: str) -> None:
     except ValueError as error:
         raise ConfigurationError(f"{where}.{error}") from error
     if data["kind"] == "texts":
-        if data["tokenizer"] is None:
-            raise ConfigurationError(f"{where}.tokenizer: none, and no model of pretrained has the data set")
-        check_tokenizer_file(data["tokenizer"], f"{where}.tokenizer")
+        check_tokenizer_of_data(data, where)
         check_texts(data, where)
         return
     groups = GROUPS * len(data["copies"])
@@ -115,7 +100,7 @@ def _check_data(family: Family, name: str) -> None:
         raise ConfigurationError(f"{where}.leak_ngram: {data['leak_ngram']}; allowed: at most a window, {length}")
 
 
-def _check_condition(family: Family, name: str) -> None:
+def _check_condition(family: ModelFamily, name: str) -> None:
     where, condition = f"{family.name}.conditions[{name}]", family.condition(name)
     data = named(family.section["datasets"], condition["dataset"], f"{where}.dataset")
     if data["kind"] != "python":
@@ -130,11 +115,7 @@ def _check_condition(family: Family, name: str) -> None:
             f"{where}.rotary_share: turns {rotated} of a head's {condition['d_model'] // condition['n_heads']}; "
             "allowed: an even number"
         )
-    if condition["max_length"] < data["row_length"]:
-        raise ConfigurationError(
-            f"{where}.max_length: {condition['max_length']}; allowed: at least the row_length of {data['name']}, "
-            f"{data['row_length']}"
-        )
+    check_rows(condition, data, where)
     longest = max(family.section["interference"]["distances"]) + tokens_needed(data["lengths"])
     if "interference" in condition["stages"] and longest > condition["max_length"]:
         raise ConfigurationError(
@@ -143,7 +124,7 @@ def _check_condition(family: Family, name: str) -> None:
         )
 
 
-def _check_length(family: Family, name: str, where: str) -> None:
+def _check_length(family: ModelFamily, name: str, where: str) -> None:
     """That a model of a folder takes texts as long as a window, or as one behind other text."""
     condition, longest = family.condition(name), tokens_needed(family.dataset(name)["lengths"])
     most = max_length_of(condition["model"])
@@ -156,7 +137,7 @@ def _check_length(family: Family, name: str, where: str) -> None:
         )
 
 
-def _check_others(family: Family, name: str) -> None:
+def _check_others(family: ModelFamily, name: str) -> None:
     """What a model says of others: that they exist and are of its data set, and that a pair is alike."""
     kind = "pretrained" if name in family.pretrained else "conditions"
     where, condition = f"{family.name}.{kind}[{name}]", family.condition(name)
@@ -164,9 +145,9 @@ def _check_others(family: Family, name: str) -> None:
         other = condition[key]
         if other is None:
             continue
-        if other not in family.attacked or other == name:
+        if other not in family.models or other == name:
             raise ConfigurationError(
-                f"{where}.{key}: there is no other model {other!r}; allowed: {', '.join(family.attacked)}"
+                f"{where}.{key}: there is no other model {other!r}; allowed: {', '.join(family.models)}"
             )
         if family.condition(other)["dataset"] != condition["dataset"]:
             raise ConfigurationError(f"{where}.{key}: {other} has another dataset; allowed: one of the same")

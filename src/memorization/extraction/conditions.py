@@ -34,11 +34,6 @@ class Extraction(ModelFamily):
     name = "extraction"
     apart = (*Family.apart, "shards", "small", "pair", "stages")
 
-    @property
-    def attacked(self) -> list[str]:
-        """The names of all models: of conditions, which are trained, and of those from elsewhere."""
-        return [*self.names, *self.pretrained]
-
     def condition(self, name: str) -> dict:
         """A model by its name, completed by the defaults."""
         found = super().condition(name)
@@ -114,12 +109,12 @@ class Extraction(ModelFamily):
 
     def at_stage(self, stage: str) -> list[str]:
         """The models that a stage besides the attack is of."""
-        return [name for name in self.attacked if stage in self.condition(name)["stages"]]
+        return [name for name in self.models if stage in self.condition(name)["stages"]]
 
     @property
     def known(self) -> list[str]:
         """The models of which it is known how often they were trained on their windows."""
-        data = {name: self.dataset(name) for name in self.attacked}
+        data = {name: self.dataset(name) for name in self.models}
         of_texts = [name for name in self.pretrained if data[name]["kind"] == "texts" and data[name]["copies"]]
         return [*self.names, *of_texts]
 
@@ -131,13 +126,13 @@ class Extraction(ModelFamily):
     @property
     def pairs(self) -> list[dict]:
         """``conditions``, a model and the one that it is compared with, and a ``name`` for both."""
-        every = [(name, self.condition(name)["pair"]) for name in self.attacked]
+        every = [(name, self.condition(name)["pair"]) for name in self.models]
         return [{"name": f"{name} − {other}", "conditions": [name, other]} for name, other in every if other]
 
     @property
     def sizes(self) -> list[list[str]]:
         """The smaller and the larger model of an architecture."""
-        return [[self.condition(name)["small"], name] for name in self.attacked if self.condition(name)["small"]]
+        return [[self.condition(name)["small"], name] for name in self.models if self.condition(name)["small"]]
 
     def training_size(self, name: str) -> dict[str, float] | None:
         """As ``Family.training_size``: each row is seen once."""
@@ -160,12 +155,12 @@ class Extraction(ModelFamily):
 
     @property
     def tables(self) -> list[Table]:
-        of: dict[str, Iterable[str]] = dict.fromkeys(OF_ALL, self.attacked)
+        of: dict[str, Iterable[str]] = dict.fromkeys(OF_ALL, self.models)
         of |= dict.fromkeys(("records", "runs"), self.names)
         of |= {stage: self.at_stage(stage) for stage in STAGES if stage not in OF_RUNS}
         of = {kind: conditions for kind, conditions in of.items() if conditions}
         pooled = {kind: self._of(kind, conditions) for kind, conditions in of.items()}
-        prompts, pairs = {"prompts": self._of("prompts", self.attacked)}, {"pairs": self.pairs}
+        prompts, pairs = {"prompts": self._of("prompts", self.models)}, {"pairs": self.pairs}
         every = [
             Table("runs", lambda: pooled, tables=tuple(pooled), script="pool_runs.py"),
             Table("attack", lambda: prompts, lambda: pairs, ATTACK + DIFFERENCES if self.pairs else ATTACK),
@@ -185,12 +180,12 @@ class Extraction(ModelFamily):
 
     @property
     def figures(self) -> list[Figure]:
-        known = [name for name in self.attacked if name in self.known]
+        known = [name for name in self.models if name in self.known]
         every = [
             self._figure("copies", "rates", known),
-            self._figure("prefix", "rates", self.attacked),
-            self._figure("size", "rates", self.attacked),
-            self._figure("data_type", "rates", self.attacked),
+            self._figure("prefix", "rates", self.models),
+            self._figure("size", "rates", self.models),
+            self._figure("data_type", "rates", self.models),
             self._figure("interference", "interference", self.at_stage("interference")),
             self._figure("near_verbatim", "near_verbatim", self.at_stage("near_verbatim")),
             self._map_figure(),
@@ -220,5 +215,5 @@ class Extraction(ModelFamily):
     @property
     def _drawn(self) -> dict:
         """What all figures take: the models in the order of their legends, their architectures, and the pairs."""
-        architectures = {name: self.condition(name)["architecture"] for name in self.attacked}
-        return {"conditions": self.attacked, "architectures": architectures, "pairs": self.pairs}
+        architectures = {name: self.condition(name)["architecture"] for name in self.models}
+        return {"conditions": self.models, "architectures": architectures, "pairs": self.pairs}

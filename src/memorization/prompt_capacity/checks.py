@@ -3,23 +3,15 @@
 Imported when the Snakefile is read: nothing here may import torch.
 """
 
-from pathlib import Path
-
-from memorization.configuration import ConfigurationError, named, names
-from memorization.family import Family
-from memorization.model_files import (
-    architecture_of,
-    check_model,
-    check_tokenizer,
-    check_tokenizer_file,
-    max_length_of,
-    same_tokenizer,
-)
+from memorization.configuration import ConfigurationError, named
+from memorization.model_checks import check_ids, check_models, check_rows, check_tokenizer_of_data
+from memorization.model_family import ModelFamily
+from memorization.model_files import architecture_of, max_length_of
 from memorization.prompt_capacity.layouts import MASKED, layout_name, place_of_text
 from memorization.text_columns import check_text_file, check_text_source
 
 
-def check_family(family: Family) -> None:
+def check_family(family: ModelFamily) -> None:
     """All checks.
 
     Raises
@@ -28,16 +20,7 @@ def check_family(family: Family) -> None:
         One line that names the key.
     """
     section = family.section
-    twice = {*names(section["conditions"])} & {*names(section["pretrained"])}
-    if twice:
-        raise ConfigurationError(f"{family.name}.pretrained: {min(twice)} is a condition too; names must differ")
-    if not family.models:
-        raise ConfigurationError(f"{family.name}.conditions: there is no model; allowed: one here or in pretrained")
-    for entry in section["pretrained"]:
-        where = f"{family.name}.pretrained[{entry['name']}]"
-        check_model(entry["model"], f"{where}.model")
-        check_tokenizer(entry["model"], f"{where}.model")
-        named(section["datasets"], entry["dataset"], f"{where}.dataset")
+    check_models(family)
     for data in section["datasets"]:
         _check_data(family, data["name"])
     for task in section["tasks"]:
@@ -52,22 +35,20 @@ def check_family(family: Family) -> None:
         raise ConfigurationError(f"{family.name}.memorization.quantization: {bits}; allowed: 32, all bits, among them")
 
 
-def _check_data(family: Family, name: str) -> None:
+def _check_data(family: ModelFamily, name: str) -> None:
     where, data = f"{family.name}.datasets[{name}]", family.data_settings(name)
     if data["kind"] == "python":
         task = data["task"]
         if task is not None and named(family.section["tasks"], task, f"{where}.task")["kind"] != "rule":
             raise ConfigurationError(f"{where}.task: {task} is of kind questions; allowed: of kind rule")
         return
-    if data["tokenizer"] is None:
-        raise ConfigurationError(f"{where}.tokenizer: none, and no model of pretrained has the data set")
-    check_tokenizer_file(data["tokenizer"], f"{where}.tokenizer")
+    check_tokenizer_of_data(data, where)
     check_text_source(data, where)
     if data["path"] is not None:
         check_text_file(data["path"], {"text": data["text"]}, where)
 
 
-def _check_task(family: Family, name: str) -> None:
+def _check_task(family: ModelFamily, name: str) -> None:
     where, task = f"{family.name}.tasks[{name}]", family.task_settings(name)
     if task["kind"] == "questions":
         check_text_source(task, where)
@@ -78,7 +59,7 @@ def _check_task(family: Family, name: str) -> None:
             raise ConfigurationError(f"{where}.{other}: allowed with {of} alone")
 
 
-def _check_model(family: Family, name: str) -> None:
+def _check_model(family: ModelFamily, name: str) -> None:
     trained = name in family.names
     where = f"{family.name}.{'conditions' if trained else 'pretrained'}[{name}]"
     condition, section = family.condition(name), family.section
@@ -92,11 +73,7 @@ def _check_model(family: Family, name: str) -> None:
             raise ConfigurationError(
                 f"{where}.d_model: {condition['d_model']} is not divisible by twice n_heads, {2 * condition['n_heads']}"
             )
-        if condition["max_length"] < data["row_length"]:
-            raise ConfigurationError(
-                f"{where}.max_length: {condition['max_length']}; allowed: at least the row_length of {data['name']}, "
-                f"{data['row_length']}"
-            )
+        check_rows(condition, data, where)
         rank = section["progressive"]["rank"]
         if condition["progressive"] and rank is not None and rank > condition["d_model"]:
             raise ConfigurationError(
@@ -106,7 +83,7 @@ def _check_model(family: Family, name: str) -> None:
     elif data["kind"] == "python":
         raise ConfigurationError(f"{where}.dataset: {data['name']} is of kind python; allowed: of kind texts")
     else:
-        _check_tokenizers(family, name, where)
+        check_ids(family, name, where)
     _check_progressive(family, name, where)
     most = condition["max_length"] if trained else max_length_of(condition["model"])
     longest = _longest(family, condition)
@@ -116,18 +93,7 @@ def _check_model(family: Family, name: str) -> None:
         )
 
 
-def _check_tokenizers(family: Family, name: str, where: str) -> None:
-    model, data = family.condition(name)["model"], family.dataset(name)
-    if not (Path(model).is_dir() and Path(data["tokenizer"]).is_dir()):
-        return
-    if not same_tokenizer(data["tokenizer"], model, f"{where}.model"):
-        raise ConfigurationError(
-            f"{where}.model: its tokenizer gives other ids than {data['tokenizer']}, that of the data set "
-            f"{data['name']}; allowed: models of one tokenizer, or a data set of its own"
-        )
-
-
-def _check_progressive(family: Family, name: str, where: str) -> None:
+def _check_progressive(family: ModelFamily, name: str, where: str) -> None:
     grown, condition = family.section["progressive"], family.condition(name)
     if condition["progressive"] and grown["prompt_length"] not in condition["prompt_lengths"]:
         raise ConfigurationError(
@@ -136,7 +102,7 @@ def _check_progressive(family: Family, name: str, where: str) -> None:
         )
 
 
-def _longest(family: Family, condition: dict) -> int:
+def _longest(family: ModelFamily, condition: dict) -> int:
     """The most tokens of a row of a model: P, ID and text."""
     settings, grown = family.section["memorization"], family.section["progressive"]
     found = max(condition["prompt_lengths"]) + settings["id_length"] + max(condition["lengths"])
@@ -148,7 +114,7 @@ def _longest(family: Family, condition: dict) -> int:
     return found
 
 
-def _check_layouts(family: Family) -> None:
+def _check_layouts(family: ModelFamily) -> None:
     section, id_length = family.section, family.section["memorization"]["id_length"]
     known, grown = section["memorization"]["layouts"], section["progressive"]["layouts"]
     for key, layouts in (("memorization", known), ("progressive", grown)):

@@ -30,7 +30,7 @@ class PromptCapacity(ModelFamily):
 
     @property
     def models(self) -> list[str]:
-        """The names of all models: those from elsewhere, and of conditions, which are trained."""
+        """As ``ModelFamily.models``, but one's own before those of the default: some figures are of the first alone."""
         return [*self.pretrained, *self.names]
 
     def task_settings(self, task: str) -> dict:
