@@ -4,7 +4,7 @@ import pytest
 from matplotlib.colors import to_hex
 from sections import complete, plotting
 
-from memorization.atlas.comparison_figure import LN2, comparison_figure
+from memorization.atlas.figures.comparison import LN2, comparison_figure
 
 PLOTTING = plotting(complete(), "atlas", "comparison")
 CONDITIONS = [["one", "small"], ["two", "small"], ["two", "large"]]

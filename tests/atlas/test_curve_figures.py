@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sections import complete, plotting
 
-from memorization.atlas.curve_figures import exposure_figure, timing_figure
 from memorization.atlas.exposures import Curve, exposure_table, recall_curve
+from memorization.atlas.figures.curves import exposure_figure, timing_figure
 
 CONDITIONS = [["one", "small"], ["one", "large"], ["two", "small"]]
 CHANCE = {"one": 0.5, "two": 0.1}

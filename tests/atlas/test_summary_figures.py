@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.colors import to_hex
 from sections import complete, plotting
 
-from memorization.atlas.bits_figure import BOUND, LITERATURE, bits_figure
-from memorization.atlas.forgetting_figure import forgetting_figure
+from memorization.atlas.figures.bits import BOUND, LITERATURE, bits_figure
+from memorization.atlas.figures.forgetting import forgetting_figure
 
 
 def summary(**change):

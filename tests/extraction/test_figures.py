@@ -5,10 +5,10 @@ import yaml
 from matplotlib.collections import PathCollection
 from sections import FOLDER, complete
 
-from memorization.extraction.comparison_figures import difference_figure, forecast_figure, membership_figure
-from memorization.extraction.figures import looks
-from memorization.extraction.probe_figures import interference_figure, map_figure, near_verbatim_figure
-from memorization.extraction.rate_figures import copies_figure, data_type_figure, prefix_figure, size_figure
+from memorization.extraction.figures.comparison import difference_figure, forecast_figure, membership_figure
+from memorization.extraction.figures.probes import interference_figure, map_figure, near_verbatim_figure
+from memorization.extraction.figures.rates import copies_figure, data_type_figure, prefix_figure, size_figure
+from memorization.extraction.figures.shared import looks
 
 STYLE = complete()["style"]
 FIGURES = yaml.safe_load((FOLDER / "families/extraction.yaml").read_text())["extraction"]["figures"]

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from sections import complete
 
-from memorization.memory_layer.ablation_figures import ablation_figure, cuts_figure
-from memorization.memory_layer.figures import colours
+from memorization.memory_layer.figures.ablation import ablation_figure, cuts_figure
+from memorization.memory_layer.figures.shared import colours
 
 PLOTTING = complete()["style"] | {"palette": "colorblind", "heat_palette": "viridis"}
 NAMES = ["memory", "one_head"]

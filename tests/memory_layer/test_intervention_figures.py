@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sections import complete
 
-from memorization.memory_layer.intervention_figures import INTERVENTIONS, predictions_figure, swap_figure
+from memorization.memory_layer.figures.intervention import INTERVENTIONS, predictions_figure, swap_figure
 
 PLOTTING = complete()["style"]
 NAMES, SLOTS = ["memory", "one_head"], [7, 3, 5]

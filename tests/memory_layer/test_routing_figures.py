@@ -7,9 +7,9 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgb
 from sections import complete
 
-from memorization.memory_layer.attention_figures import attention_figure, picture, save_pictures
-from memorization.memory_layer.figures import colours
-from memorization.memory_layer.routing_figures import key_statistics_figure, repeating_digits_figure, routing_figure
+from memorization.memory_layer.figures.attention import attention_figure, picture, save_pictures
+from memorization.memory_layer.figures.routing import key_statistics_figure, repeating_digits_figure, routing_figure
+from memorization.memory_layer.figures.shared import colours
 
 PLOTTING = complete()["style"] | {"palette": "colorblind"}
 HEAT = PLOTTING | {"palette": "viridis"}

@@ -6,14 +6,14 @@ from matplotlib.collections import PathCollection
 from sections import FOLDER, complete
 
 from memorization.prompt_capacity.capacity import layouts_table
-from memorization.prompt_capacity.capacity_figures import (
+from memorization.prompt_capacity.figures.capacity import (
     dimension_figure,
     layout_figure,
     length_figure,
     survival_figure,
 )
-from memorization.prompt_capacity.figures import hues, shades
-from memorization.prompt_capacity.training_figures import dynamics_figure, samples_figure
+from memorization.prompt_capacity.figures.shared import hues, shades
+from memorization.prompt_capacity.figures.training import dynamics_figure, samples_figure
 
 STYLE = complete()["style"]
 FIGURES = yaml.safe_load((FOLDER / "families/prompt_capacity.yaml").read_text())["prompt_capacity"]["figures"]

@@ -108,14 +108,15 @@ def test_one_number_of_one_condition_trains_that_condition(study, family):
     on = [first["name"], *(each["name"] for each in CONFIGURED[family].section.get("switches", ()))]
     on += [each["name"] for each in others if (each.get("pretrained") or {}).get("condition") == first["name"]]
     assert planned[f"{family}_train"] == sum(job.wildcards.condition in on for job in trained)
-    assert not {"random_sequences", "following_sequences", f"{family}_equations"} & planned.keys()
+    assert not {"random_sequences", "following_sequences", f"{family}_enumerate"} & planned.keys()
 
 
 @pytest.mark.parametrize("family", TRAINED)
 def test_code_makes_stale_what_runs_it_and_no_more(study, tmp_path_factory, family):
     """A family's figures, then its conditions' rules: neither touches another family, nor does the first train."""
     checkout = copy_of_checkout(tmp_path_factory.mktemp("edited"))
-    for module in (checkout / f"src/memorization/{family}").rglob("figures.py"):
+    of_family = checkout / f"src/memorization/{family}"
+    for module in [*of_family.rglob("figures.py"), *of_family.rglob("figures/*.py")]:
         module.write_text(module.read_text() + "\nEDITED = True\n")
     printed = snakemake("-n", *type(study)(checkout, study.folder).arguments(), root=checkout)
     planned = {job.rule.name for job in smoke_jobs() if f"\n{job.rule.name} " in printed}

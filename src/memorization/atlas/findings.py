@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from memorization.atlas.comparison_figure import LN2, RANKS
+from memorization.atlas.figures.comparison import LN2, RANKS
 from memorization.findings import Findings
 from memorization.random_sequences.findings import BITS, EXPOSURES, KNOWN, SHARE, exposures_until_known
 from memorization.random_sequences.measures import at_end

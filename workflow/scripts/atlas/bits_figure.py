@@ -1,6 +1,6 @@
 """Rule atlas_bits_figure: bits per parameter and per bit of trainable state."""
 
-from memorization.atlas.bits_figure import bits_figure
+from memorization.atlas.figures.bits import bits_figure
 from memorization.files import read_table
 from memorization.job import job
 from memorization.plotting import save

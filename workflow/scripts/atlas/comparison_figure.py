@@ -1,6 +1,6 @@
 """Rule atlas_comparison_figure: conditions of several families side by side."""
 
-from memorization.atlas.comparison_figure import comparison_figure
+from memorization.atlas.figures.comparison import comparison_figure
 from memorization.atlas.inputs import read_kind
 from memorization.job import job
 from memorization.plotting import save

@@ -1,6 +1,6 @@
 """Rule atlas_exposure_figure: recall against exposures, and E50."""
 
-from memorization.atlas.curve_figures import exposure_figure
+from memorization.atlas.figures.curves import exposure_figure
 from memorization.atlas.inputs import read_kind
 from memorization.files import read_table
 from memorization.job import job

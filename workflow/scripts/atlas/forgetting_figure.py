@@ -1,6 +1,6 @@
 """Rule atlas_forgetting_figure: what is left of old items."""
 
-from memorization.atlas.forgetting_figure import forgetting_figure
+from memorization.atlas.figures.forgetting import forgetting_figure
 from memorization.files import read_table
 from memorization.job import job
 from memorization.plotting import save

@@ -1,6 +1,6 @@
 """Rule atlas_timing_figure: recall against steps since the last exposure."""
 
-from memorization.atlas.curve_figures import timing_figure
+from memorization.atlas.figures.curves import timing_figure
 from memorization.atlas.inputs import read_kind
 from memorization.files import read_table
 from memorization.job import job

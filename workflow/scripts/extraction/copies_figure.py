@@ -1,6 +1,6 @@
 """Rule extraction_copies_figure: exact reproduction against copies."""
 
-from memorization.extraction.rate_figures import copies_figure
+from memorization.extraction.figures.rates import copies_figure
 from memorization.files import read_tables
 from memorization.job import job
 from memorization.plotting import save

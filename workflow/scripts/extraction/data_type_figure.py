@@ -1,6 +1,6 @@
 """Rule extraction_data_type_figure: exact reproduction by data type."""
 
-from memorization.extraction.rate_figures import data_type_figure
+from memorization.extraction.figures.rates import data_type_figure
 from memorization.files import read_tables
 from memorization.job import job
 from memorization.plotting import save

@@ -1,6 +1,6 @@
 """Rule extraction_difference_figure: paired differences of two models."""
 
-from memorization.extraction.comparison_figures import difference_figure
+from memorization.extraction.figures.comparison import difference_figure
 from memorization.files import read_table
 from memorization.job import job
 from memorization.plotting import save

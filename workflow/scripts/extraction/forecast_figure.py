@@ -1,6 +1,6 @@
 """Rule extraction_forecast_figure: what foretells what is memorized at the end."""
 
-from memorization.extraction.comparison_figures import forecast_figure
+from memorization.extraction.figures.comparison import forecast_figure
 from memorization.files import read_table
 from memorization.job import job
 from memorization.plotting import save

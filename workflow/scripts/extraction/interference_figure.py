@@ -1,6 +1,6 @@
 """Rule extraction_interference_figure: exact reproduction behind unrelated text."""
 
-from memorization.extraction.probe_figures import interference_figure
+from memorization.extraction.figures.probes import interference_figure
 from memorization.files import read_tables
 from memorization.job import job
 from memorization.plotting import save

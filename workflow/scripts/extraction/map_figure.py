@@ -1,6 +1,6 @@
 """Rule extraction_map_figure: probability of extraction along documents."""
 
-from memorization.extraction.probe_figures import map_figure
+from memorization.extraction.figures.probes import map_figure
 from memorization.files import read_tables
 from memorization.job import job
 from memorization.plotting import save

@@ -1,6 +1,6 @@
 """Rule extraction_membership_figure: how well scores tell who was trained on."""
 
-from memorization.extraction.comparison_figures import membership_figure
+from memorization.extraction.figures.comparison import membership_figure
 from memorization.files import read_table
 from memorization.job import job
 from memorization.plotting import save

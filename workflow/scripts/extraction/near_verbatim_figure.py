@@ -1,6 +1,6 @@
 """Rule extraction_near_verbatim_figure: probability of the suffix, and of all within one token of it."""
 
-from memorization.extraction.probe_figures import near_verbatim_figure
+from memorization.extraction.figures.probes import near_verbatim_figure
 from memorization.files import read_tables
 from memorization.job import job
 from memorization.plotting import save

@@ -1,6 +1,6 @@
 """Rule extraction_prefix_figure: exact reproduction against the prefix's length."""
 
-from memorization.extraction.rate_figures import prefix_figure
+from memorization.extraction.figures.rates import prefix_figure
 from memorization.files import read_tables
 from memorization.job import job
 from memorization.plotting import save

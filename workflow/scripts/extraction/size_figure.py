@@ -1,6 +1,6 @@
 """Rule extraction_size_figure: exact reproduction against parameters."""
 
-from memorization.extraction.rate_figures import size_figure
+from memorization.extraction.figures.rates import size_figure
 from memorization.files import read_tables
 from memorization.job import job
 from memorization.plotting import save

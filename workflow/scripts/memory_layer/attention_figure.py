@@ -2,7 +2,7 @@
 
 from memorization.files import read_arrays, read_table
 from memorization.job import job
-from memorization.memory_layer.attention_figures import attention_figure
+from memorization.memory_layer.figures.attention import attention_figure
 from memorization.plotting import save
 
 with job(snakemake) as this:

@@ -2,7 +2,7 @@
 
 from memorization.files import read_arrays, read_table
 from memorization.job import job
-from memorization.memory_layer.attention_figures import save_pictures
+from memorization.memory_layer.figures.attention import save_pictures
 
 with job(snakemake) as this:
     of_run = read_table(this.input.attention), read_arrays(this.input.attention_examples)

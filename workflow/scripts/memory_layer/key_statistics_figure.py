@@ -2,7 +2,7 @@
 
 from memorization.files import read_tables
 from memorization.job import job
-from memorization.memory_layer.routing_figures import key_statistics_figure
+from memorization.memory_layer.figures.routing import key_statistics_figure
 from memorization.plotting import save
 
 with job(snakemake) as this:

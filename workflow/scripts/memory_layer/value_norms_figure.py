@@ -2,7 +2,7 @@
 
 from memorization.files import read_tables
 from memorization.job import job
-from memorization.memory_layer.slot_figures import value_norms_figure
+from memorization.memory_layer.figures.slots import value_norms_figure
 from memorization.plotting import save
 
 with job(snakemake) as this:

@@ -3,7 +3,7 @@
 from memorization.files import read_arrays
 from memorization.job import job
 from memorization.plotting import save
-from memorization.prompt_capacity.training_figures import dynamics_figure
+from memorization.prompt_capacity.figures.training import dynamics_figure
 
 with job(snakemake) as this:
     plotting = this.settings("plotting")

@@ -3,7 +3,7 @@
 from memorization.files import read_table
 from memorization.job import job
 from memorization.plotting import save
-from memorization.prompt_capacity.capacity_figures import layout_figure
+from memorization.prompt_capacity.figures.capacity import layout_figure
 
 with job(snakemake) as this:
     plotting = this.settings("plotting")

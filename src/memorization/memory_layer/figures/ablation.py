@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from memorization.memory_layer.ablation.tables import exposure_bins
-from memorization.memory_layer.figures import IN_A_ROW, colours, lines, panels
+from memorization.memory_layer.figures.shared import IN_A_ROW, colours, lines, panels
 from memorization.plotting import grid, legend_columns, legend_height, over_seeds_lines, style
 
 MODE = "slot_mask"  # that is drawn

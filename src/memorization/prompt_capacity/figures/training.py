@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from memorization.plotting import CHANCE, style
-from memorization.prompt_capacity.figures import Look, layout_looks, levels, line, mark, marks_of, named, panels
+from memorization.prompt_capacity.figures.shared import Look, layout_looks, levels, line, mark, marks_of, named, panels
 
 STYLES = ("-", "--", ":", "-.", (0, (4, 1, 1, 1, 1, 1)))  # of budgets
 NO_PROMPT = CHANCE | {"linewidth": 1.2}

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from memorization.memory_layer.figures import colours, lines, panels
+from memorization.memory_layer.figures.shared import colours, lines, panels
 from memorization.memory_layer.routing.consistency import LIKENESSES
 from memorization.memory_layer.routing.repeating_digits import AGAINST, ENTITIES, MEASURES
 from memorization.memory_layer.routing.token_types import TYPES

@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from memorization.extraction.figures import lines_over, looks, marks_of, panels, parts, several
+from memorization.extraction.figures.shared import lines_over, looks, marks_of, panels, parts, several
 from memorization.plotting import FLOOR, style
 
 LEAST = -20  # log10 of a probability; what is less is drawn as this

@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from memorization.memory_layer.figures import colours, lines, panels
+from memorization.memory_layer.figures.shared import colours, lines, panels
 from memorization.plotting import (
     grid,
     legend_columns,

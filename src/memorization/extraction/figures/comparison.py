@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from memorization.extraction.figures import (
+from memorization.extraction.figures.shared import (
     PROTOCOLS,
     Look,
     at_longest,

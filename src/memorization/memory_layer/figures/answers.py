@@ -6,17 +6,15 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from memorization.memory_layer.figures.shared import IN_A_ROW, MARKERS, colours, lines, panels
 from memorization.memory_layer.findings import TRAINED, pooled
-from memorization.plotting import CHANCE, grid, legend_columns, legend_height, over_seeds_lines, style
+from memorization.plotting import CHANCE, over_seeds_lines, style
 
-IN_A_ROW = 3  # panels
-MARKERS = "os^DvPX"
 KINDS = {  # of answers, and how they are drawn: what is right first
     "correct": "correct",
     "intermediate": "an earlier link of its chain",
@@ -213,34 +211,6 @@ def parameters_figure(parameters: pd.DataFrame, conditions: Sequence[str], plott
         axes[1].set_xlabel("parameters that a token uses")
         axes[0].set_ylim(-0.03, 1.03)
     return figure
-
-
-def colours(names: Sequence[str], plotting: dict) -> dict:
-    """A colour of the palette for each name."""
-    return dict(zip(names, sns.color_palette(plotting["palette"], len(names)), strict=True))
-
-
-def panels(
-    count: int, marks: list[Artist], plotting: dict, in_a_row: int = IN_A_ROW, **axes
-) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels, in rows, with a legend of ``marks`` below all."""
-    across = min(count, in_a_row)
-    rows = -(-count // across)
-    below = legend_columns(marks, plotting, across) if marks else 0
-    figure = grid(rows, across, plotting, legend_height(marks, below) if marks else 0.0)
-    every = figure.subplots(rows, across, squeeze=False, **axes).ravel()
-    for ax in every[count:]:
-        ax.remove()
-    if marks:
-        figure.legend(handles=marks, loc="outside lower center", ncols=below)
-    return figure, list(every[:count])
-
-
-def lines(names: Sequence[str], plotting: dict) -> list[Artist]:
-    """A legend's line for each name."""
-    return [
-        Line2D([], [], color=colour, linewidth=1.6, label=name) for name, colour in colours(names, plotting).items()
-    ]
 
 
 def _line_styles() -> list[Artist]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from memorization.memory_layer.figures import panels
+from memorization.memory_layer.figures.shared import panels
 from memorization.memory_layer.intervention.shares import kind_shares, pooled_shares
 from memorization.memory_layer.intervention.substitutes import kept_matrix
 from memorization.plotting import CHANCE, grid, legend_columns, legend_height, over_seeds_lines, style

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from memorization.extraction.figures import (
+from memorization.extraction.figures.shared import (
     CONTROL,
     PROTOCOLS,
     asked,

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from sections import complete
 
-from memorization.memory_layer.figures import (
+from memorization.memory_layer.figures.answers import (
     colours,
     errors_figure,
     frequency_figure,
@@ -13,8 +13,8 @@ from memorization.memory_layer.figures import (
     parameters_figure,
     recall_figure,
 )
-from memorization.memory_layer.retention_figures import retention_figure
-from memorization.memory_layer.slot_figures import activations_figure, usage_figure, value_norms_figure
+from memorization.memory_layer.figures.retention import retention_figure
+from memorization.memory_layer.figures.slots import activations_figure, usage_figure, value_norms_figure
 
 PLOTTING = complete()["style"] | {"palette": "colorblind"}
 NAMES = ["memory", "dense"]

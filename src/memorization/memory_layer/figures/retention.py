@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from memorization.memory_layer.figures import MARKERS, colours, panels
+from memorization.memory_layer.figures.shared import MARKERS, colours, panels
 from memorization.memory_layer.findings import overlap_correlations, pooled
 from memorization.plotting import CHANCE, over_seeds_lines, style
 from memorization.statistics import t_interval

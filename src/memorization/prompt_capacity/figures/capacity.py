@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from memorization.plotting import over_seeds_points, style
 from memorization.prompt_capacity.capacity import HALF, capacity_table, of_pair, of_shared_lengths, pairs_of
-from memorization.prompt_capacity.figures import (
+from memorization.prompt_capacity.figures.shared import (
     ZERO,
     Look,
     dodge,
