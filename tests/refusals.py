@@ -1,11 +1,14 @@
 """What the configuration says of a mistake, without Snakemake: the way of rules/common.smk."""
 
+import json
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 
 import pytest
 import yaml
 from command_line import SMOKE
+from tokenizers import Tokenizer, models
 
 from memorization.configuration import ConfigurationError, merged
 from memorization.families import complete, configured
@@ -22,3 +25,13 @@ def refusal(change: Mapping) -> str:
         configured(complete(merged(smoke(), change)))
     (line,) = str(error.value).splitlines()
     return line
+
+
+def model_folder(path: Path, words: str = "ab", **config) -> str:
+    """A model in a folder, as far as the configuration looks; its path."""
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps({"model_type": "gpt_neox", "vocab_size": 9} | config))
+    vocabulary = {word: n for n, word in enumerate(words)}
+    Tokenizer(models.WordLevel(vocabulary, unk_token=words[0])).save(str(path / "tokenizer.json"))
+    (path / "model.safetensors").write_bytes(b"weights")
+    return str(path)

@@ -5,6 +5,8 @@ Imported when the Snakefile is read: nothing here may import torch.
 
 from memorization.configuration import named, names
 from memorization.family import Family
+from memorization.models import language_model_size
+from memorization.models.shape import TRAINING
 
 
 class ModelFamily(Family):
@@ -50,3 +52,14 @@ class ModelFamily(Family):
     def trained_run(self, name: str, seed: int | str) -> list[dict]:
         """The wildcards of a run, if its model is trained here."""
         return [{"condition": name, "seed": seed}] if name in self.names else []
+
+    def size_of_rows(self, name: str, n_rows: int) -> dict[str, float]:
+        """As ``training_size``, of a condition that sees each of so many rows once."""
+        condition, data, seeds = self.settings(name) | self.condition(name), self.dataset(name), len(self.seeds(name))
+        flops = language_model_size.forward_flops(condition, data["vocabulary"], data["row_length"])
+        return {
+            "jobs": seeds,
+            "parameters": language_model_size.parameters(condition, data["vocabulary"]),
+            "steps": -(-n_rows // condition["batch_size"]),
+            "flops": seeds * TRAINING * n_rows * flops,
+        }

@@ -1,10 +1,7 @@
 """Mistakes in the section of the family, each one line."""
 
-import json
-
 import pytest
-from refusals import refusal, smoke
-from tokenizers import Tokenizer, models
+from refusals import model_folder, refusal, smoke
 
 from memorization.configuration import merged
 from memorization.families import complete, configured
@@ -210,60 +207,19 @@ def test_a_distance_may_be_too_far_for_models_that_are_not_asked_for_it():
     assert message == "extraction.interference.distances: with a window 49 tokens, but b takes at most 48"
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "message"),
-    [
-        ("config.json", None, "model/config.json: there is no such file; allowed: a folder with config.json, "),
-        ("tokenizer.json", None, "model/tokenizer.json: there is no such file; allowed: a folder with config.json, "),
-        ("model.safetensors", None, "model/model.safetensors: there is no such file; allowed: a folder with config.js"),
-        ("config.json", "no JSON", "model/config.json is no JSON ("),
-        (
-            "config.json",
-            '{"vocab_size": 8}',
-            "model: tokenizer.json has 9 ids, and config.json a vocab_size of 8; allowed",
-        ),
-    ],
-)
-def test_a_folder_that_is_no_model_is_one_line(tmp_path, file, text, message):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"model_type": "mamba", "vocab_size": 9}))
-    (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 8}}}))
-    (folder / "model.safetensors").write_bytes(b"weights")
-    if text is None:
-        (folder / file).unlink()
-    else:
-        (folder / file).write_text(text)
-    found = refusal({"extraction": model(model=str(folder))})
-    assert found.startswith(f"extraction.pretrained[pythia].model: {tmp_path}/{message}")
-
-
-def folder(path, words="ab", **config):
-    """A model in a folder, as far as the configuration looks; returns its path."""
-    path.mkdir()
-    (path / "config.json").write_text(json.dumps({"model_type": "gpt_neox", "vocab_size": 9} | config))
-    vocabulary = {word: n for n, word in enumerate(words)}
-    Tokenizer(models.WordLevel(vocabulary, unk_token=words[0])).save(str(path / "tokenizer.json"))
-    (path / "model.safetensors").write_bytes(b"weights")
-    return str(path)
-
-
-def test_a_folder_whose_tokenizer_is_not_its_data_set_s_is_one_line(tmp_path):
-    """The data set's own is that of the first model, or the one that it names."""
-    one, other, same = (folder(tmp_path / name, words) for name, words in (("one", "ab"), ("b", "ba"), ("c", "ab")))
-    mine = TEXTS | {"lengths": [[4, 4]]}
-    both = [{"name": name, "model": model, "dataset": "mine"} for name, model in (("first", one), ("second", other))]
-    allowed = "allowed: models of one tokenizer, or a data set of its own"
-    found = refusal({"extraction": {"datasets": [LOCAL, mine], "pretrained": both}})
-    message = f"its tokenizer gives other ids than {one}, that of the data set mine; {allowed}"
-    assert found == f"extraction.pretrained[second].model: {message}"
-    named = {"datasets": [LOCAL, mine | {"tokenizer": same}], "pretrained": both[1:]}
-    assert refusal({"extraction": named}).startswith("extraction.pretrained[second].model: its tokenizer gives other")
+def test_a_folder_whose_tokenizer_is_not_the_one_that_its_data_set_names_is_one_line(tmp_path):
+    words = {"one": "ab", "other": "ba", "same": "ab"}
+    one, other, same = (model_folder(tmp_path / name, of) for name, of in words.items())
+    first, second = ({"name": name, "model": path, "dataset": "mine"} for name, path in (("a", one), ("b", other)))
+    named = {"datasets": [LOCAL, TEXTS | {"tokenizer": same}], "pretrained": [second]}
+    assert refusal({"extraction": named}).startswith(
+        f"extraction.pretrained[b].model: its tokenizer gives other ids than {same}, that of the data set mine; allowed"
+    )
     own = {
-        "datasets": [LOCAL, mine, mine | {"name": "theirs"}],
-        "pretrained": [both[0], both[1] | {"dataset": "theirs"}],
+        "datasets": [LOCAL, TEXTS, TEXTS | {"name": "theirs"}],
+        "pretrained": [first, second | {"dataset": "theirs"}],
     }
-    for change in (own, named | {"pretrained": both[:1]}):
+    for change in (own, named | {"pretrained": [first]}):
         configured(complete(merged(smoke(), {"extraction": change})))
 
 
@@ -278,7 +234,7 @@ def test_a_folder_whose_tokenizer_is_not_its_data_set_s_is_one_line(tmp_path):
 def test_a_folder_s_model_takes_as_many_tokens_as_it_is_asked_for(tmp_path, stages, kind, most, asked):
     """Prompts of 12 tokens, at most 12 before them."""
     for name, takes in (("short", most), ("enough", asked)):
-        path = folder(tmp_path / name, model_type=kind, max_position_embeddings=takes)
+        path = model_folder(tmp_path / name, model_type=kind, max_position_embeddings=takes)
         mine = {"name": "p", "model": path, "dataset": "mine", "stages": stages}
         change = {"extraction": {"datasets": [LOCAL, TEXTS | {"lengths": [[4, 4], [8, 4]]}], "pretrained": [mine]}}
         if name == "enough":
@@ -289,7 +245,7 @@ def test_a_folder_s_model_takes_as_many_tokens_as_it_is_asked_for(tmp_path, stag
 
 
 def test_mamba_takes_any_number_of_tokens(tmp_path):
-    path = folder(tmp_path / "model", model_type="mamba", max_position_embeddings=8)
+    path = model_folder(tmp_path / "model", model_type="mamba", max_position_embeddings=8)
     change = {"datasets": [LOCAL, TEXTS], "pretrained": [{"name": "p", "model": path, "dataset": "mine"}]}
     configured(complete(merged(smoke(), {"extraction": change})))
 

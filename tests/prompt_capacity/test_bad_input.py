@@ -1,10 +1,7 @@
 """Mistakes in the section of the family, each one line."""
 
-import json
-
 import pytest
-from refusals import refusal, smoke
-from tokenizers import Tokenizer, models
+from refusals import model_folder, refusal, smoke
 
 from memorization.configuration import merged
 from memorization.families import complete, configured
@@ -257,59 +254,12 @@ def test_with_one_learning_rate_nothing_is_tuned_and_its_texts_may_be_long():
     configured(complete(merged(smoke(), {"prompt_capacity": change})))
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "message"),
-    [
-        ("config.json", None, "model/config.json: there is no such file; allowed: a folder with config.json, "),
-        ("tokenizer.json", None, "model/tokenizer.json: there is no such file; allowed: a folder with config.json, "),
-        ("model.safetensors", None, "model/model.safetensors: there is no such file; allowed: a folder with config.js"),
-        ("config.json", "no JSON", "model/config.json is no JSON ("),
-        ("config.json", '{"vocab_size": 8}', "model: tokenizer.json has 9 ids, and config.json a vocab_size of 8"),
-    ],
-)
-def test_a_folder_that_is_no_model_is_one_line(tmp_path, file, text, message):
-    path = tmp_path / "model"
-    path.mkdir()
-    (path / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 9}))
-    (path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 8}}}))
-    (path / "model.safetensors").write_bytes(b"weights")
-    if text is None:
-        (path / file).unlink()
-    else:
-        (path / file).write_text(text)
-    found = refusal({"prompt_capacity": model(model=str(path))})
-    assert found.startswith(f"prompt_capacity.pretrained[pythia].model: {tmp_path}/{message}")
-
-
-def folder(path, words="ab", **config):
-    """A model in a folder, as far as the configuration looks; returns its path."""
-    path.mkdir()
-    (path / "config.json").write_text(json.dumps({"model_type": "gpt_neox", "vocab_size": 9} | config))
-    vocabulary = {word: n for n, word in enumerate(words)}
-    Tokenizer(models.WordLevel(vocabulary, unk_token=words[0])).save(str(path / "tokenizer.json"))
-    (path / "model.safetensors").write_bytes(b"weights")
-    return str(path)
-
-
-def test_a_folder_whose_tokenizer_is_not_its_data_set_s_is_one_line(tmp_path):
-    """The data set's own is that of the first model."""
-    one, other, same = (folder(tmp_path / name, words) for name, words in (("one", "ab"), ("b", "ba"), ("c", "ab")))
-    first = MODEL | {"name": "first", "model": one}
-    found = refusal({"prompt_capacity": {"datasets": [LOCAL, TEXTS], "pretrained": [first, MODEL | {"model": other}]}})
-    assert found == (
-        f"prompt_capacity.pretrained[pythia].model: its tokenizer gives other ids than {one}, that of the data set "
-        "mine; allowed: models of one tokenizer, or a data set of its own"
-    )
-    change = {"datasets": [LOCAL, TEXTS], "pretrained": [first, MODEL | {"model": same}]}
-    configured(complete(merged(smoke(), {"prompt_capacity": change})))
-
-
 @pytest.mark.parametrize("kind", ["gpt_neox", "llama"])
 def test_a_folder_s_model_takes_as_many_tokens_as_its_rows_have(tmp_path, kind):
     """P of 3, an ID of 1, a text of 8."""
     sizes = {"prompt_lengths": [2, 3], "lengths": [8, 4]}
     for takes in (11, 12):
-        path = folder(tmp_path / f"takes_{takes}", model_type=kind, max_position_embeddings=takes)
+        path = model_folder(tmp_path / f"takes_{takes}", model_type=kind, max_position_embeddings=takes)
         change = {"prompt_capacity": model(model=path, **sizes)}
         if takes == 12:
             configured(complete(merged(smoke(), change)))
@@ -323,7 +273,7 @@ def test_a_folder_s_model_takes_as_many_tokens_as_its_rows_have(tmp_path, kind):
 
 @pytest.mark.parametrize("key", ["memorization", "progressive", "generalization"])
 def test_a_mamba_has_no_attention_to_be_masked(tmp_path, key):
-    path = folder(tmp_path / "mamba", model_type="mamba", max_position_embeddings=4)
+    path = model_folder(tmp_path / "mamba", model_type="mamba", max_position_embeddings=4)
     every = {name: {"layouts": ["prefix", "infix"]} for name in ("memorization", "progressive", "generalization")}
     configured(
         complete(merged(smoke(), {"prompt_capacity": model(model=path) | every}))

@@ -14,8 +14,6 @@ from memorization.family import Family, Figure, Files, Table, pooled_tables
 from memorization.hub import split_name
 from memorization.model_family import ModelFamily
 from memorization.model_files import TOKENIZER, architecture_of, contents, noted
-from memorization.models import language_model_size
-from memorization.models.shape import TRAINING
 from memorization.provenance import canonical
 
 OF_ALL = ("rates", "scores")  # of every run; of those that are trained here also records and runs
@@ -134,17 +132,9 @@ class Extraction(ModelFamily):
         """The smaller and the larger model of an architecture."""
         return [[self.condition(name)["small"], name] for name in self.models if self.condition(name)["small"]]
 
-    def training_size(self, name: str) -> dict[str, float] | None:
+    def training_size(self, name: str) -> dict[str, float]:
         """As ``Family.training_size``: each row is seen once."""
-        condition, data, seeds = self.condition(name), self.dataset(name), len(self.seeds(name))
-        n_rows, length = packed_rows(data), data["row_length"]
-        flops = TRAINING * n_rows * language_model_size.forward_flops(condition, data["vocabulary"], length)
-        return {
-            "jobs": seeds,
-            "parameters": language_model_size.parameters(condition, data["vocabulary"]),
-            "steps": -(-n_rows // condition["batch_size"]),
-            "flops": seeds * flops,
-        }
+        return self.size_of_rows(name, packed_rows(self.dataset(name)))
 
     def check(self) -> None:
         check_family(self)

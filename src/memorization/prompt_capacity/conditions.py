@@ -10,8 +10,6 @@ from memorization.configuration import named
 from memorization.family import Family, Figure, Files, Table, pooled_tables
 from memorization.model_family import ModelFamily
 from memorization.model_files import TOKENIZER, noted
-from memorization.models import language_model_size
-from memorization.models.shape import TRAINING
 from memorization.prompt_capacity.checks import check_family
 from memorization.prompt_capacity.layouts import layout_name
 
@@ -127,17 +125,10 @@ class PromptCapacity(ModelFamily):
             for layout in layouts
         ]
 
-    def training_size(self, name: str) -> dict[str, float] | None:
+    def training_size(self, name: str) -> dict[str, float]:
         """As ``Family.training_size``: of the base models, which see each row once."""
-        condition, data, seeds = self.settings(name) | self.condition(name), self.dataset(name), len(self.seeds(name))
-        n_rows, length = data["tokens"] // data["row_length"], data["row_length"]
-        flops = TRAINING * n_rows * language_model_size.forward_flops(condition, data["vocabulary"], length)
-        return {
-            "jobs": seeds,
-            "parameters": language_model_size.parameters(condition, data["vocabulary"]),
-            "steps": -(-n_rows // condition["batch_size"]),
-            "flops": seeds * flops,
-        }
+        data = self.dataset(name)
+        return self.size_of_rows(name, data["tokens"] // data["row_length"])
 
     def check(self) -> None:
         check_family(self)
