@@ -8,22 +8,17 @@ from modules import Case
 from product_key_memory import PKM
 
 from memorization.memory_layer.conditions import MemoryLayer
-from memorization.memory_layer.data import kinds
 from memorization.memory_layer.sizes import forward_flops
-from memorization.memory_layer.training import FactLearner, Facts
+from memorization.memory_layer.training import FactLearner
 from memorization.models.memory_layer import ProductKeyMemory
 from memorization.models.shape import TRAINING
-from memorization.provenance import generator
 from memorization.training.devices import set_up
 
 D_MODEL, HEADS, KEY_DIM = 128, 4, 64
 TEXTS, LENGTH = 6, 128  # 768 positions
 PASSES, STEPS = 5, 3  # of a memory, of an optimizer
-PAIRS = {"name": "pairs", "kind": "digit_lookup", "tokenizer": "characters", "copies": 1}
-PAIRS |= {"size": 1000, "new": 1, "novel": 1}
-MODEL = {"n_layers": 2, "n_heads": 4, "d_model": D_MODEL, "positions": "learned", "init_std": 0.02, "arm": "memory"}
-MODEL |= {"memory_layers": [-1], "shared_pool": False, "keys": "product", "memory_heads": HEADS, "top_k": 8}
-MODEL |= {"key_dim": KEY_DIM, "query_norm": "none", "gate": True, "freeze": [], "pretrained": None}
+PAIRS = memory_layer_ablation.PAIRS | {"size": 1000}
+MODEL = memory_layer_ablation.MODEL | {"freeze": [], "pretrained": None}
 TRAINED = {"dataset": "pairs", "train_on": ["train"], "learning_rate": 1e-3, "value_rate": 1e-2, "weight_decay": 0}
 TRAINED |= {"betas": [0.9, 0.98], "clip": 1.0, "batch_size": 128, "steps": 1000, "warmup": 1, "precision": "float32"}
 
@@ -53,7 +48,7 @@ def updates(n_keys: int) -> Callable[[], tuple[Callable[[], None], Callable[[], 
 
     def make() -> tuple[Callable[[], None], Callable[[], None]]:
         set_up("cpu", threads=1)
-        facts = facts_of(PAIRS, "cpu")
+        facts = memory_layer_ablation.facts_of(PAIRS, "cpu")
 
         def run(ours: FactLearner) -> None:
             for n in range(1, STEPS + 1):
@@ -64,11 +59,6 @@ def updates(n_keys: int) -> Callable[[], tuple[Callable[[], None], Callable[[], 
         return tuple(lambda side=side: run(side) for side in sides)
 
     return make
-
-
-def facts_of(data: dict, device: str) -> Facts:
-    table = kinds.make(data, generator("memory_layer", data["name"], 0, "data"))
-    return Facts(kinds.tokens(table, data), device)
 
 
 ROWS = [  # the least of equal work: at 512² slots both mostly fill the values' dense gradient
@@ -92,7 +82,7 @@ def cases(config: dict, device: str) -> Iterator[Case]:
         if not family.condition(name)["pretrained"]:
             firsts.setdefault(family.condition(name)["arm"], name)
     for name in firsts.values():
-        facts = facts_of(family.dataset(name), device)
+        facts = memory_layer_ablation.facts_of(family.dataset(name), device)
         answer = float(facts.labels.sum() / len(facts))
         settings = family.settings(name) | {"steps": 1000}  # more than are measured
         flops = TRAINING * settings["batch_size"] * forward_flops(settings, facts.vocabulary, facts.length, answer)

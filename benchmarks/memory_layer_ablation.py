@@ -38,9 +38,14 @@ def setting() -> tuple[Decoder, Facts, np.ndarray]:
     """A model, facts, and their rows that are looked at."""
     set_up("cpu", threads=1)
     torch.manual_seed(0)
-    table = kinds.make(PAIRS, generator("memory_layer", "pairs", 0, "data"))
-    facts = Facts(kinds.tokens(table, PAIRS), "cpu")
+    facts = facts_of(PAIRS, "cpu")
     return build(MODEL, facts.vocabulary, facts.length).eval(), facts, facts.rows("train")
+
+
+def facts_of(data: dict, device: str) -> Facts:
+    """The facts of a data set."""
+    table = kinds.make(data, generator("memory_layer", data["name"], 0, "data"))
+    return Facts(kinds.tokens(table, data), device)
 
 
 def retrieved_again() -> Sides:

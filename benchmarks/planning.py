@@ -30,24 +30,24 @@ def seconds(*arguments: str) -> float:
     return statistics.median(times)
 
 
-def planning_table(study: Path = STUDY) -> str:
-    """Rows of planning, and of the last run in the study's folder that made something."""
+def planning_table() -> str:
+    """Rows of planning, and of the longest run in the study's folder."""
     with tempfile.TemporaryDirectory() as empty:
         rows = [("everything to do, planned", f"{seconds('--directory', empty):.1f} s", "")]
         paper = seconds("--directory", empty, "--configfile", "config/paper.yaml")
-        rows += [("`config/paper.yaml`, planned", f"{paper:.1f} s", "10 s")]
-    if (study / "results/tables").is_dir():
-        rows += [("nothing to do, everything made", f"{seconds('--directory', str(study)):.1f} s", "4 s")]
+        rows += [("`config/paper.yaml`, planned", f"{paper:.1f} s", "at most 10 s")]
+    if (STUDY / "results/tables").is_dir():
+        rows += [("nothing to do, everything made", f"{seconds('--directory', str(STUDY)):.1f} s", "at most 4 s")]
         rows += [
             (f"{jobs} jobs of a run on {cores} cores: share of the cores in use", f"{share:.0%}", "at least 85%")
-            for jobs, cores, share in [last_run(study)]
+            for jobs, cores, share in [longest_run(STUDY)]
         ]
     head = "What Snakemake takes, with its start; how much of its cores a run of the default study has used.\n\n"
-    lines = [f"| {' | '.join(row)} |" for row in [("what", "measured", "wanted, at most"), ("---",) * 3, *rows]]
+    lines = [f"| {' | '.join(row)} |" for row in [("what", "measured", "wanted"), ("---",) * 3, *rows]]
     return head + "\n".join(lines)
 
 
-def last_run(study: Path) -> tuple[int, int, float]:
+def longest_run(study: Path) -> tuple[int, int, float]:
     """Of the longest run of a study: its jobs with a timing, its cores, the share of them that these jobs had."""
     log = max((study / ".snakemake/log").glob("*.log"), key=lambda path: path.stat().st_size)
     text = log.read_text(errors="replace")

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT.parent / "benchmarks"))
 
 import run
 from modules import modules
-from planning import last_run
+from planning import longest_run
 
 
 def test_every_module_of_a_family_is_found():
@@ -46,6 +46,6 @@ def test_a_run_s_share_of_its_cores_is_that_of_its_own_jobs(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\th:m:s\n{seconds}\t0:01:00\n")
         os.utime(path, (when, when))
-    jobs, cores, share = last_run(tmp_path)
+    jobs, cores, share = longest_run(tmp_path)
     assert (jobs, cores) == (2, 2)
     assert share == pytest.approx(150 / 200)

@@ -107,9 +107,9 @@ def kept(findings: Findings, recall: pd.DataFrame, forgetting: pd.DataFrame, ret
             findings.add(f"exact match after the second training, {which} facts", name, by_seed(part, "exact"), SHARE)
         of_name = forgetting[forgetting["condition"] == name]
         known = of_name[of_name["exact_before"].astype(bool)].groupby("seed")["exact_after"].mean()
-        findings.add("old facts kept, of those known before", name, known, "share of items")
-        findings.add("bits lost by an old fact", name, bits_lost(forgetting[forgetting["condition"] == name]), "bits")
-        rho = overlap_correlations(forgetting[forgetting["condition"] == name])
+        findings.add("old facts kept, of those known before", name, known, SHARE)
+        findings.add("bits lost by an old fact", name, bits_lost(of_name), "bits")
+        rho = overlap_correlations(of_name)
         findings.add("Spearman, overlap against bits lost", name, rho, "ρ")
 
 

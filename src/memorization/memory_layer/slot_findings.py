@@ -40,6 +40,7 @@ def add_means(findings: Findings, table: pd.DataFrame, by: list[str], value: str
 
 
 def ablation_shares(findings: Findings, table: pd.DataFrame) -> None:
+    """Of the table ``ablation_shares``: what is lost to a slot or a half-key."""
     for value, what, unit in (
         ("unused", "change nothing in any answer, {}, layer {}", "share of slots or half-keys"),
         ("redundant", "change no prediction, {}, layer {}", "share of slots or half-keys"),
@@ -51,6 +52,7 @@ def ablation_shares(findings: Findings, table: pd.DataFrame) -> None:
 
 
 def ablation_parts(findings: Findings, table: pd.DataFrame) -> None:
+    """Of the table ``ablation_parts``: what is answered without a part of the model."""
     table = table[table["split"].isin(TRAINED)]
     slots = table[table["part"].isin(["own_slots", "random_slots"])]
     heads, whole = table[table["part"] == "head"], table[~table.index.isin(slots.index) & (table["part"] != "head")]
@@ -78,6 +80,7 @@ def cuts(findings: Findings, table: pd.DataFrame) -> None:
 
 
 def swap(findings: Findings, table: pd.DataFrame) -> None:
+    """Of the table ``swap``: whose answer comes, less chance."""
     shares = pooled_shares(table, [*SEED, "kind"])
     shares["elsewhere_excess"] = shares["elsewhere_share"] - shares["elsewhere_chance"]
     for value, what in (
@@ -89,6 +92,7 @@ def swap(findings: Findings, table: pd.DataFrame) -> None:
 
 
 def predictions(findings: Findings, table: pd.DataFrame) -> None:
+    """Of the table ``predictions``: what is answered under each intervention."""
     shares = kind_shares(table, [*SEED, "intervention"])
     shares["more"] = shares["partner_share"] - shares["chance"]
     for value, what in (("own_share", "own answer after {}"), ("more", "partner's answer after {}, less chance")):
@@ -109,11 +113,13 @@ def control(findings: Findings, table: pd.DataFrame) -> None:
 
 
 def swap_correlation(findings: Findings, table: pd.DataFrame) -> None:
+    """Of the table ``swap_correlation``: whether slots that cost more ablated cost more swapped."""
     what = "Spearman, {} against the swap of {}, {}"
     add_means(findings, table.dropna(subset="rho"), ["ablation", "kind", "measure"], "rho", what, "ρ")
 
 
 def routing_information(findings: Findings, table: pd.DataFrame) -> None:
+    """Of the table ``routing_information``: what tells the slot, less what shuffled places tell."""
     more = table.assign(more=table["bits"] - table["null_bits"])
     add_means(
         findings, more, ["label"], "more", "information of the {} on the slot, less that of shuffled ones", "bits"
@@ -121,6 +127,7 @@ def routing_information(findings: Findings, table: pd.DataFrame) -> None:
 
 
 def consistency(findings: Findings, table: pd.DataFrame) -> None:
+    """Of the table ``consistency``: how alike the slots of like places are."""
     of_all = table[table["token_type"] == "all"]
     more = of_all.assign(more=of_all["jaccard"] - of_all["null_jaccard"])
     add_means(
@@ -129,17 +136,20 @@ def consistency(findings: Findings, table: pd.DataFrame) -> None:
 
 
 def clusters(findings: Findings, table: pd.DataFrame) -> None:
+    """Of the table ``clusters``: how clustered keys and values are, less shuffled ones."""
     more = table.assign(more=table["silhouette"] - table["null_silhouette"]).dropna(subset="more")
     add_means(findings, more, ["of"], "more", "silhouette of {}, less that of shuffled ones", "silhouette")
 
 
 def repeating_digits(findings: Findings, table: pd.DataFrame) -> None:
+    """Of the table ``repeating_digits``: whether numbers with repeated digits differ."""
     table = table[(table["split"] == "train") & table["rho"].notna()]
     what = "Spearman, {2} of the {0}, {1}"
     add_means(findings, table, ["entity", "against", "measure"], "rho", what, "ρ")
 
 
 def attention(findings: Findings, table: pd.DataFrame) -> None:
+    """Of the table ``attention``: the classes of the heads."""
     for kind in dict.fromkeys(table["class"]):
         shares = table.assign(share=(table["class"] == kind).astype(float))
         add_means(findings, shares, [], "share", f"attention heads, {kind}", HEADS)

@@ -54,7 +54,7 @@ def read_results(path: Path, condition: str) -> pd.DataFrame:
     The older scripts recorded a subsample and numbered it 0, 1, 2 …: if numbers without gaps are fewer than the
     sequences, they are true ranks divided by the stride. The scripts did not predict the first bit: loss and accuracy
     are means over the others, and floor, ceiling and length here are too. In files of ``write_results`` they are over
-    all bits. What a pair does not have is NaN (measures of the suffix) or -1 (the last exposure).
+    all bits. What a pair does not have is NaN (measures of the suffix) or -1 (the exposures and the last exposure).
 
     Parameters
     ----------
