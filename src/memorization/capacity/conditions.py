@@ -48,7 +48,8 @@ class Capacity(Family):
     def training_size(self, name: str) -> dict[str, float]:
         """As ``Family.training_size``: a step is on all sequences, a recorded step a forward pass over them."""
         seeds, steps = len(self.seeds(name)), self.condition(name)["steps"]
-        passes = self.dataset(name)["count"] * (TRAINING * steps + self.section["evaluation"]["n_records"])
+        recorded = self.section["evaluation"]["n_records"] + self.section["evaluation"]["n_late"]  # at most
+        passes = self.dataset(name)["count"] * (TRAINING * steps + recorded)
         flops = seeds * passes * self.forward_flops(name)
         return {"jobs": seeds, "parameters": self.parameters(name), "steps": steps, "flops": flops}
 

@@ -131,7 +131,7 @@ class SequenceFamily(Family):
         first = 1 if switch_steps else 0
         sets_before = range(first, len(trainings) + first)  # by training
         sets = sum(1 + count / evaluation["train_stride"] for count in sets_before)  # a recorded step
-        recorded = evaluation["n_records"] * data["count"] * sets
+        recorded = (evaluation["n_records"] + evaluation["n_late"]) * data["count"] * sets  # at most
         passes = TRAINING * steps * distinct(data, condition["batch_size"]) + recorded
         seeds = len(self.seeds(name))
         return {
