@@ -181,7 +181,7 @@ def test_cells_are_of_each_seed_length_of_prompts_and_length_of_texts():
         "k": 1,
         "length": PROMPTS.condition("llama_64")["lengths"][0],
     }
-    assert len(PROMPTS.cells("llama_128")) == 3 * 4 * 4
+    assert len(PROMPTS.cells("llama_128")) == 3 * 3 * 4
     assert {cell["seed"] for cell in PROMPTS.cells("llama_128", [2])} == {2}
 
 
