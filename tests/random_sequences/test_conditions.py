@@ -34,7 +34,7 @@ TOY = Toy(
                 "seeds": 1,
             },
         ],
-        "evaluation": {"n_records": 5, "head": 10, "train_stride": 4},
+        "evaluation": {"n_records": 5, "n_late": 2, "head": 10, "train_stride": 4},
     }
 )
 
@@ -48,7 +48,7 @@ TOY = Toy(
     ],
 )
 def test_a_condition_s_trainings_are_its_steps_and_what_they_record(name, seeds, trainings, steps, sets):
-    passes = 3 * steps * distinct(UNIFORM, 8) + 5 * 100 * sets  # a backward pass costs two forward ones
+    passes = 3 * steps * distinct(UNIFORM, 8) + (5 + 2) * 100 * sets  # a backward pass costs two forward ones
     assert TOY.training_size(name) == {
         "jobs": seeds * trainings, "parameters": 7, "steps": steps, "flops": pytest.approx(seeds * passes * 1000),
     }  # fmt: skip
