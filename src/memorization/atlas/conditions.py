@@ -63,13 +63,13 @@ class Atlas(Family):
         }
 
     def _records(self, key: str) -> dict[str, Files]:
-        """Records of conditions of other families that train from the beginning; checked when they are asked for.
+        """Records of conditions of other families, none of switches or of untrained models; checked when asked for.
 
         An overlay for another family alone may not have these conditions, and is none the worse.
         """
         chosen: dict[str, list[str]] = {}
         for family, name in self._conditions(key)["conditions"]:
-            conditions = names(self.others[family].section.get("conditions", []))  # no switches: their items are old
+            conditions = names(self.others[family].section.get("conditions", []))
             if name not in conditions:
                 allowed = ", ".join(conditions)
                 raise ConfigurationError(f"atlas.{key}: there is no {name!r} in {family}; allowed: {allowed}")

@@ -6,10 +6,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from memorization.atlas.figures.comparison import LN2, RANKS
+from memorization.atlas.figures.comparison import RANKS
 from memorization.findings import Findings
 from memorization.random_sequences.findings import BITS, EXPOSURES, KNOWN, SHARE, exposures_until_known
-from memorization.random_sequences.measures import at_end
+from memorization.random_sequences.measures import LN2, at_end
 
 
 def findings_table(

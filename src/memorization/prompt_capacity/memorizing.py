@@ -158,7 +158,7 @@ class PromptLearner:
         return (self.left < 0).nonzero()[:, 0].tolist()
 
     def stop(self, steps: int, done: int) -> int:
-        """The first step after ``done`` at which training may end: what is left is asked every ``ASK_EVERY`` steps."""
+        """The first step after ``done`` at which training may end; looked at every ``ASK_EVERY`` steps."""
         return min(steps, -(-(done + bool(self.active)) // ASK_EVERY) * ASK_EVERY)
 
     def step(self, n: int) -> Tensor:

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from memorization.plotting import CHANCE, grid, legend_columns, legend_height, log_bins, over_seeds_lines, style
+from memorization.random_sequences.measures import LN2
 
-LN2 = np.log(2)  # nats a bit: what a guess costs
 RANKS = {"0-9": (0, 10), "10-99": (10, 100), "100 and up": (100, None)}
 BINS_PER_DECADE = 6  # of exposures
 

@@ -53,7 +53,8 @@ def exposure_figure(
             chance = _of(curves, family, None)["chance"].mean()
             ax.axhline(chance, **CHANCE)
             ax.set(title=family, xscale="log", xlabel="exposures of an item", ylim=(-0.03, 1.03))
-            _legend(ax, family, names, shades, [Line2D([], [], color="0.3", **UNSEEN, label="items never seen")])
+            unseen = [Line2D([], [], color="0.3", **UNSEEN, label="items never seen")]
+            _legend(ax, family, names, shades, unseen * bool(_of(curves, family, None)["unseen"].notna().any()))
         axes[0].set_ylabel("recall at the end\n(share of tokens)")
         _midpoints(lower.subplots(), curves, conditions, shades)
     return figure
