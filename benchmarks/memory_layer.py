@@ -85,7 +85,8 @@ def cases(config: dict, device: str) -> Iterator[Case]:
         facts = memory_layer_ablation.facts_of(family.dataset(name), device)
         answer = float(facts.labels.sum() / len(facts))
         settings = family.settings(name) | {"steps": 1000}  # more than are measured
-        flops = TRAINING * settings["batch_size"] * forward_flops(settings, facts.vocabulary, facts.length, answer)
+        read = int(facts.labels.any(dim=0).nonzero().max())
+        flops = TRAINING * settings["batch_size"] * forward_flops(settings, facts.vocabulary, read, answer)
         for precision in ("float32", "bfloat16"):
             ours = FactLearner(settings | {"precision": precision}, facts, 0, device)
             yield Case(name, precision, ours.step, lambda n, flops=flops: flops)

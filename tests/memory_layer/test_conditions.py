@@ -1,5 +1,6 @@
 from itertools import chain
 
+import numpy as np
 import pytest
 import torch
 from command_line import smoke_jobs
@@ -27,7 +28,7 @@ AT = ("conditions", LAST)
 def test_every_condition_s_model_has_as_many_parameters_as_its_size_says(scale):
     family = MemoryLayer(complete(scale)["memory_layer"])
     for name in family.names:
-        condition, (vocabulary, length, _) = family.condition(name), family._shape(family.condition(name)["dataset"])
+        condition, (vocabulary, length, *_) = family.condition(name), family._shape(family.condition(name)["dataset"])
         with torch.device("meta"):
             model = build(condition, vocabulary, length)
         assert family.training_size(name)["parameters"] == sum(each.numel() for each in model.parameters()), name
@@ -37,8 +38,9 @@ def test_every_condition_s_model_has_as_many_parameters_as_its_size_says(scale):
 def test_a_data_set_is_as_large_as_its_tokens(name):
     data = MEMORY_LAYER.datasets[name]
     arrays = kinds.tokens(kinds.make(data, generator("memory_layer", name, 0, "data")), data)
-    vocabulary, length, answer = MEMORY_LAYER._shape(name)
+    vocabulary, length, read, answer = MEMORY_LAYER._shape(name)
     assert (vocabulary, length) == (arrays["vocabulary"], arrays["tokens"].shape[1])
+    assert read == np.flatnonzero(arrays["labels"].any(axis=0)).max()
     assert answer == pytest.approx(arrays["labels"].sum(axis=1).mean(), rel=0.2)  # less or more by a space
 
 
@@ -47,10 +49,12 @@ def test_a_data_set_is_as_large_as_its_tokens(name):
 def test_its_flops_are_what_torch_counts_and_the_sums_of_retrieved_values_that_it_does_not(change, layer):
     condition = MEMORY_LAYER.condition("memory") | {"n_layers": 2, "memory_layers": [layer]} | change
     vocabulary, length, answers, texts = 12, 14, 6, 3
-    model, tokens = build(condition, vocabulary, length), torch.zeros(texts, length, dtype=torch.int64)
-    rows, columns = torch.arange(texts).repeat_interleave(answers), torch.arange(1, answers + 1).repeat(texts)
+    behind = 2  # tokens that nothing is computed for
+    model, tokens = build(condition, vocabulary, length + behind), torch.zeros(texts, length + behind).long()
+    rows = torch.arange(texts).repeat_interleave(answers)
+    columns = torch.arange(length - answers, length).repeat(texts) + 1  # the last token predicts one behind it
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        answer_logits(model, tokens, rows, columns, torch.full((texts,), length))
+        answer_logits(model, tokens, rows, columns, torch.full((texts,), length + behind))
     positions = answers if layer == 1 else length
     summed = 2 * condition["memory_heads"] * condition["top_k"] * condition["d_model"] * positions
     uncounted = summed if condition["arm"] in sizes.MEMORIES else 0
@@ -59,10 +63,10 @@ def test_its_flops_are_what_torch_counts_and_the_sums_of_retrieved_values_that_i
 
 
 def test_the_flops_of_a_condition_are_those_of_all_its_seeds():
-    condition, shape = MEMORY_LAYER.condition("memory"), MEMORY_LAYER._shape("pairs")
+    condition, (vocabulary, _, *shape) = MEMORY_LAYER.condition("memory"), MEMORY_LAYER._shape("pairs")
     size = MEMORY_LAYER.training_size("memory")
     assert size["jobs"] == 2
-    assert size["flops"] == 2 * TRAINING * 8 * 8 * sizes.forward_flops(condition, *shape)
+    assert size["flops"] == 2 * TRAINING * 8 * 8 * sizes.forward_flops(condition, vocabulary, *shape)
 
 
 def test_what_a_condition_starts_from_is_a_checkpoint_of_the_same_seed():

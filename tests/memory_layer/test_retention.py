@@ -3,8 +3,9 @@ import pytest
 import torch
 from memory_layer_facts import CONDITION, facts, table
 
+from memorization.memory_layer import training
 from memorization.memory_layer.evaluation import retention, tables
-from memorization.memory_layer.evaluation.retention import COLUMNS, forgetting_table, slot_weights
+from memorization.memory_layer.evaluation.retention import COLUMNS, forgetting_table, slot_shares
 from memorization.memory_layer.model import answer_logits, memories
 from memorization.memory_layer.training import FactLearner
 from memorization.training.checkpoints import write_tensors
@@ -46,10 +47,20 @@ def plain_weights(model, row):
     return {layer: each / each.sum() for layer, each in found.items()}
 
 
-def test_weights_are_shares_of_a_plain_loop():
+def weights_of(model, rows):
+    """By layer, the share of weight that the answer of each row has on each slot, (n, n_slots)."""
+    found = {n: np.zeros((len(FACTS), memory.n_slots)) for n, memory in memories(model).items()}
+    for part, at, _, _, retrieved in training.answers(model, FACTS, rows):
+        for layer, row, slot, share in slot_shares(part[at.numpy()], retrieved):
+            np.add.at(found[layer], (row, slot), share)
+    return {layer: each[rows] for layer, each in found.items()}
+
+
+def test_shares_are_those_of_a_plain_loop(monkeypatch):
+    monkeypatch.setattr(training, "ANSWERS", 12)  # parts of 2
     model = FactLearner(CONDITION | {"memory_layers": [0, 1]}, FACTS, 0, "cpu").model
     rows = np.array([4, 80, 61])
-    found = slot_weights(model, FACTS, rows)
+    found = weights_of(model, rows)
     for layer in (0, 1):
         expected = [plain_weights(model, row)[layer] for row in rows]
         np.testing.assert_allclose(found[layer], expected, rtol=1e-5, atol=1e-7)
@@ -76,14 +87,12 @@ def test_what_was_lost_is_what_the_trained_model_answers_worse(before):
 @pytest.mark.parametrize(("apart", "overlap"), [(False, 1), (True, 0)])
 @pytest.mark.parametrize("update", ["dense", "top_t"])
 def test_uniform_shares_overlap_by_1_and_separate_ones_not_at_all(before, monkeypatch, update, apart, overlap):
-    def shares(model, facts, rows):
-        found = np.ones((len(rows), 64), np.float32)
-        if apart:
-            found[:, 32:] = rows[0] in NEW
-            found[:, :32] = rows[0] in OLD
-        return {1: found / found.sum(axis=1, keepdims=True)}
+    def shares(row, retrieved):
+        slots = np.arange(64).reshape(2, 32)[int(row[0] in NEW)] if apart else np.arange(64)
+        rows = np.unique(row)
+        yield 1, np.repeat(rows, len(slots)), np.tile(slots, len(rows)), np.full(len(rows) * len(slots), 1 / len(slots))
 
-    monkeypatch.setattr(retention, "slot_weights", shares)
+    monkeypatch.setattr(retention, "slot_shares", shares)
     monkeypatch.setattr(retention, "_moves", lambda *_: [np.ones(64)])
     found = forgetting(condition(before, value_update=update), before)
     np.testing.assert_allclose(found["overlap"], overlap, rtol=1e-6)
@@ -98,11 +107,11 @@ def test_with_top_t_rows_that_no_batch_moves_do_not_overlap(before):
     assert np.flatnonzero(share).tolist() == rows.tolist()
     assert set(share[rows]) == {1.0}
     found = forgetting(of, before)
-    weights = slot_weights(learner.model, FACTS, OLD)[1]
+    weights = weights_of(learner.model, OLD)[1]
     untouched = weights[:, rows].sum(axis=1) == 0
     assert (found["overlap"][untouched] == 0).all()
     assert (found["overlap"][~untouched] > 0).all()
-    new = slot_weights(learner.model, FACTS, NEW)[1].sum(axis=0) * share
+    new = weights_of(learner.model, NEW)[1].sum(axis=0) * share
     np.testing.assert_allclose(found["overlap"], 64 * weights @ (new / new.sum()), rtol=1e-4)
 
 

@@ -59,7 +59,7 @@ class MemoryLayer(Family):
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self._shapes: dict[str, tuple[int, int, float]] = {}
+        self._shapes: dict[str, tuple[int, int, int, float]] = {}
 
     @property
     def data_kinds(self) -> list[str]:
@@ -131,21 +131,25 @@ class MemoryLayer(Family):
         return super().settings(name) | noted(*(file for file in files if file.is_file()))
 
     def training_size(self, name: str) -> dict[str, float]:
-        """As ``Family.training_size``; a text counts as long as the longest of its data set, a token as a character."""
-        condition, (vocabulary, length, answer) = self.condition(name), self._shape(self.condition(name)["dataset"])
-        seeds, flops = len(self.seeds(name)), sizes.forward_flops(condition, vocabulary, length, answer)
+        """As ``Family.training_size``; a text counts as the longest of its data set, a token as a character."""
+        condition = self.condition(name)
+        vocabulary, length, read, answer = self._shape(condition["dataset"])
+        seeds, flops = len(self.seeds(name)), sizes.forward_flops(condition, vocabulary, read, answer)
         total = seeds * TRAINING * condition["steps"] * condition["batch_size"] * flops
         parameters = sizes.parameters(condition, vocabulary, length)
         return {"jobs": seeds, "parameters": parameters, "steps": condition["steps"], "flops": total}
 
-    def _shape(self, name: str) -> tuple[int, int, float]:
-        """Of a data set, a small one made for the purpose: the vocabulary, the longest text, the mean answer."""
+    def _shape(self, name: str) -> tuple[int, int, int, float]:
+        """Of a data set, a small one made for the purpose: the vocabulary, the longest text, how much of it stands
+        before the last token of an answer, the mean answer.
+        """
         if name not in self._shapes:
             data = self.datasets[name]
             data = data | {key: min(data[key], 500) for key in ("num_samples", "eval_samples") if key in data}
             table = kinds.make(data, generator(self.name, name, self.first_seed, "data"))
             answer = float((table["answer_end"] - table["answer_start"]).mean())
-            self._shapes[name] = len(kinds.characters(data)) + 1, int(table["text"].str.len().max()), answer
+            length, read = int(table["text"].str.len().max()), int(table["answer_end"].max()) - 1
+            self._shapes[name] = len(kinds.characters(data)) + 1, length, read, answer
         return self._shapes[name]
 
     def check(self) -> None:

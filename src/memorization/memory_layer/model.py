@@ -90,20 +90,23 @@ def answer_logits(
 ) -> tuple[Tensor, list[Retrieved]]:
     """Logits of the tokens at some places, given those before them.
 
-    What the last feed-forward layer and the head compute elsewhere changes nothing here, so it is left out.
+    What changes nothing here is not computed: tokens behind the last place, and the last feed-forward layer and the
+    head at other places.
 
     Parameters
     ----------
     tokens : (batch, length) int64, padded behind
     rows, columns : (n,) each, the places of the predicted tokens; columns from 1
     lengths : (batch,) of the unpadded tokens
-    whole_texts : whether ``retrieved`` of the layers before the last is that of all unpadded tokens
+    whole_texts : whether ``retrieved`` of the layers before the last is that of all unpadded tokens before the last
+        place, all that a loss there can move
 
     Returns
     -------
     logits : (n, vocabulary)
     retrieved : of each layer with a memory, for the tokens that predict those places
     """
+    tokens = tokens[:, : int(columns.max())]
     x = embedded(model, tokens)
     unpadded = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
     retrieved = []

@@ -100,13 +100,15 @@ def active_parameters(condition: Mapping, vocabulary: int, length: int, rows: fl
     return active
 
 
-def forward_flops(condition: Mapping, vocabulary: int, length: int, answers: float) -> float:
-    """Operations of a forward pass on one example, whose last feed-forward layer and head see ``answers`` tokens."""
+def forward_flops(condition: Mapping, vocabulary: int, read: int, answers: float) -> float:
+    """Operations of a forward pass on one example: on the tokens that are read before the last one of its answer, and
+    of the last feed-forward layer and the head on ``answers`` of them.
+    """
     d_model, n_layers = condition["d_model"], condition["n_layers"]
     placed = layers(condition)
     plain = 16 * d_model**2
     width = feed_forward_width(condition)
     other = memory_flops(condition, condition["arm"]) if condition["arm"] in MEMORIES else 4 * d_model * (width or 0)
     each = [other if layer in placed else plain for layer in range(n_layers)]
-    attention = decoder_flops(0, length, n_layers, d_model, maps=4)
-    return attention + length * sum(each[:-1]) + answers * (each[-1] + 2 * vocabulary * d_model)
+    attention = decoder_flops(0, read, n_layers, d_model, maps=4)
+    return attention + read * sum(each[:-1]) + answers * (each[-1] + 2 * vocabulary * d_model)

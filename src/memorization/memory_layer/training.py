@@ -231,19 +231,35 @@ def evaluate(model: Decoder, facts: Facts, rows: np.ndarray) -> tuple[np.ndarray
     retrieved and the sum of its weights.
     """
     nll, right = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
-    use = {n: torch.zeros(2, memory.n_slots, dtype=torch.float64) for n, memory in memories(model).items()}
-    done = 0
+    use, done = SlotUse(model), 0
     for part, at, logits, targets, retrieved in answers(model, facts, rows):
         here, done = slice(done, done + len(part)), done + len(part)
         losses = F.cross_entropy(logits, targets, reduction="none")
         zeros = torch.zeros(len(part), device=losses.device)
         nll[here] = zeros.index_add(0, at, losses).cpu()
         right[here] = zeros.index_add(0, at, (logits.argmax(dim=-1) == targets).float()).round().long().cpu()
+        use.add(retrieved)
+    return nll, right, use.of_layer
+
+
+class SlotUse:
+    """How often each slot of each memory of a model was retrieved, and the sum of its weights.
+
+    Attributes
+    ----------
+    of_layer : by layer with a memory, (2, n_slots) float64
+    """
+
+    def __init__(self, model: Decoder):
+        self.of_layer = {n: np.zeros((2, memory.n_slots)) for n, memory in memories(model).items()}
+
+    def add(self, retrieved: Sequence[Retrieved], counted: Tensor | slice = slice(None)) -> None:
+        """Count retrievals, of all places or of some."""
         for layer, _, weights, slots in retrieved:
-            counts = torch.bincount(slots.flatten(), minlength=use[layer].shape[1])
-            summed = torch.bincount(slots.flatten(), weights.flatten().double(), minlength=use[layer].shape[1])
-            use[layer] += torch.stack([counts.double(), summed]).cpu()
-    return nll, right, {layer: each.numpy() for layer, each in use.items()}
+            slot, n_slots = slots[counted].flatten(), self.of_layer[layer].shape[1]
+            counts = torch.bincount(slot, minlength=n_slots).double()
+            summed = torch.bincount(slot, weights[counted].flatten().double(), minlength=n_slots)
+            self.of_layer[layer] += torch.stack([counts, summed]).cpu().numpy()
 
 
 def followed_rows(facts: Facts, n_items: int) -> np.ndarray:

@@ -100,11 +100,11 @@ def keep(model: Decoder, facts: Facts, rows: np.ndarray, layer: int, answers: in
     model.eval()
     for part in facts.batches(rows, answers):
         tokens, at, columns, _, targets = facts.batch(part)
-        stream = before(model, tokens, layer)
+        stream = before(model, tokens[:, : int(columns.max())], layer)
         if layer == len(model.layers) - 1:
             text, column = at, columns - 1
         else:
-            length = torch.arange(tokens.shape[1], device=tokens.device)
+            length = torch.arange(stream.shape[1], device=tokens.device)
             last = torch.zeros(len(tokens), dtype=torch.int64, device=tokens.device)
             last.scatter_reduce_(0, at, columns, "amax")
             text, column = (length < last[:, None]).nonzero(as_tuple=True)

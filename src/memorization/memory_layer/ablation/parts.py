@@ -110,7 +110,8 @@ def answers_with(model: Decoder, facts: Facts, rows: np.ndarray, read: Read | No
 
 def _answers(model: Decoder, facts: Facts, part: np.ndarray, read: Read | None) -> pd.DataFrame:
     tokens, at, columns, _, targets = facts.batch(part)
-    logits = after(model, before(model, tokens, 0), 0, at, columns, read)
+    stream = before(model, tokens[:, : int(columns.max())], 0)
+    logits = after(model, stream, 0, at, columns, read)
     wrong, bits = (logits.argmax(dim=-1) != targets).float(), nll_bits(logits, targets)
     sums = bits.new_zeros(2, len(part)).index_add(1, at, torch.stack([wrong, bits])).cpu().numpy()
     return pd.DataFrame({"row": part, "exact": sums[0] == 0, "nll_bits": sums[1]})

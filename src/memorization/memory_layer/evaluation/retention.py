@@ -1,18 +1,16 @@
 """What old facts lose while new ones are learned, beside what their shared slots foretell."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 
 from memorization.memory_layer.evaluation.tables import by_token
-from memorization.memory_layer.model import memories
+from memorization.memory_layer.model import Retrieved, memories
 from memorization.memory_layer.training import FactLearner, Facts, answers, passes_of, start
 from memorization.memory_layer.value_updates import layers_of_pools
-from memorization.models.decoder import Decoder
 
-ENTRIES = 2**25  # of weights on slots that are held at once: 128 MB
 LN2 = np.log(2)
 COLUMNS = ("condition", "seed", "item", "overlap", "nll_before_bits", "nll_after_bits", "exact_before", "exact_after")
 
@@ -44,18 +42,24 @@ def forgetting_table(
     model = start(condition, facts, seed, pretrained).to(device)
     new = np.flatnonzero(np.isin(facts.split, condition["train_on"]) & (facts.copies > 0))
     moved = {layer: np.zeros(memory.n_slots) for layer, memory in memories(model).items()}
-    for part in _parts(model, new):
-        for layer, weight in slot_weights(model, facts, part).items():
-            moved[layer] += weight.sum(axis=0)
+    for part, at, _, _, retrieved in answers(model, facts, new):
+        for layer, _, slot, share in slot_shares(part[at.cpu().numpy()], retrieved):
+            moved[layer] += np.bincount(slot, share, minlength=len(moved[layer]))
     if condition["value_update"] == "top_t":
         moves = _moves(condition, facts, pretrained, seed, device)
         moved = {layer: moved[layer] * share for layer, share in zip(moved, moves, strict=True)}
-    overlap = np.concatenate([_overlap(slot_weights(model, facts, part), moved) for part in _parts(model, old)])
-    of = by_token(model, facts, old).groupby("row")
+    overlap = np.zeros(len(facts))
+
+    def add_overlap(row: np.ndarray, retrieved: Sequence[Retrieved]) -> None:
+        for layer, of_row, slot, share in slot_shares(row, retrieved):
+            in_uniform = moved[layer][slot] * len(moved[layer]) / (moved[layer].sum() or 1.0)
+            overlap[:] += np.bincount(of_row, share * in_uniform / len(moved), minlength=len(facts))
+
+    of = by_token(model, facts, old, add_overlap).groupby("row")
     nll, exact = of["nll"].sum() / LN2, of["right"].all()
     columns = {
         "item": after["item"].iloc[old].to_numpy(),
-        "overlap": overlap if moved else np.nan,
+        "overlap": overlap[old] if moved else np.nan,
         "nll_before_bits": nll.to_numpy(),
         "nll_after_bits": after["nll_bits"].iloc[old].to_numpy(),
         "exact_before": exact.to_numpy(),
@@ -64,30 +68,25 @@ def forgetting_table(
     return pd.DataFrame({**run, **columns})[list(COLUMNS)]
 
 
-def _parts(model: Decoder, rows: np.ndarray) -> list[np.ndarray]:
-    """Rows in parts whose weights on all slots are about ``ENTRIES`` numbers in a layer."""
-    n_slots = max((memory.n_slots for memory in memories(model).values()), default=1)
-    return np.array_split(rows, -(-len(rows) * n_slots // ENTRIES))
+def slot_shares(
+    row: np.ndarray, retrieved: Sequence[Retrieved]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    """What the answers of some rows retrieve.
 
+    Parameters
+    ----------
+    row : (m,), of each token of their answers
+    retrieved : what the memories retrieved for these
 
-def _overlap(weights: Mapping[int, np.ndarray], moved: Mapping[int, np.ndarray]) -> np.ndarray:
-    """Of some rows, from their weights on slots and those of the rows that move, by layer: (n,)."""
-    of_layers = [
-        weight @ (moved[layer] / (moved[layer].sum() or 1.0)) * weight.shape[1] for layer, weight in weights.items()
-    ]
-    return np.mean(of_layers, axis=0) if of_layers else np.zeros(0)
-
-
-def slot_weights(model: Decoder, facts: Facts, rows: np.ndarray) -> dict[int, np.ndarray]:
-    """By layer, the share of weight that each row's answer has on each slot: (n, n_slots) float32, rows sum to 1."""
-    shares = {n: np.zeros((len(rows), memory.n_slots), np.float32) for n, memory in memories(model).items()}
-    done = 0
-    for part, at, _, _, retrieved in answers(model, facts, rows):
-        for layer, _, weights, slots in retrieved:
-            row = at[:, None, None].expand_as(slots).cpu().numpy() + done
-            np.add.at(shares[layer], (row, slots.cpu().numpy()), weights.cpu().numpy())
-        done += len(part)
-    return {layer: each / np.maximum(each.sum(axis=1, keepdims=True), 1e-12) for layer, each in shares.items()}
+    Yields
+    ------
+    a layer with a memory; of each retrieval the row, the slot, and its share of the weight that the row's answer has in
+    the layer, (n,) each: the shares of a row sum to 1
+    """
+    for layer, _, weights, slots in retrieved:
+        of_row = np.repeat(row, slots[0].numel())
+        weight = weights.flatten().double().cpu().numpy()
+        yield layer, of_row, slots.flatten().cpu().numpy(), weight / np.bincount(of_row, weight)[of_row]
 
 
 def _moves(condition: Mapping, facts: Facts, pretrained: str, seed: int, device: str) -> list[np.ndarray]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from memorization.memory_layer.evaluation import tables
@@ -11,8 +12,8 @@ from memorization.memory_layer.evaluation.chains import hops_table, questions_of
 from memorization.memory_layer.evaluation.decoding import given_answers
 from memorization.memory_layer.evaluation.errors import errors_table
 from memorization.memory_layer.evaluation.retention import forgetting_table
-from memorization.memory_layer.model import memories
-from memorization.memory_layer.training import Facts, evaluate, followed_rows, passes_of, restored
+from memorization.memory_layer.model import Retrieved, memories
+from memorization.memory_layer.training import Facts, SlotUse, followed_rows, passes_of, restored
 from memorization.models.decoder import Decoder
 
 DECODED = 2000  # rows of each group of each split that are decoded; of texts, which have no prior, none
@@ -99,5 +100,10 @@ def shard(
     number, of : which share, from 0, of how many; their tables stand one below the other, their use adds up
     """
     rows = np.array_split(np.arange(len(facts)), of)[number]
-    _, _, use = evaluate(model, facts, np.intersect1d(rows, facts.trained(condition)))
-    return tables.by_token(model, facts, rows), {str(layer): each for layer, each in use.items()}
+    use, trained = SlotUse(model), facts.trained(condition)
+
+    def watch(row: np.ndarray, retrieved: Sequence[Retrieved]) -> None:
+        use.add(retrieved, torch.from_numpy(np.isin(row, trained)).to(facts.device))
+
+    tokens = tables.by_token(model, facts, rows, watch)
+    return tokens, {str(layer): each for layer, each in use.of_layer.items()}

@@ -1,13 +1,13 @@
 """The tables of a run: how it answers, what it retrieves for it, and how large it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 
 from memorization.memory_layer import sizes
-from memorization.memory_layer.model import memories
+from memorization.memory_layer.model import Retrieved, memories
 from memorization.memory_layer.training import Facts, answers
 from memorization.memory_layer.usage import USAGE
 from memorization.models.decoder import Decoder
@@ -16,22 +16,30 @@ from memorization.records import records, runs
 BINS = 10  # of the confidence
 LOSSES = 100  # rows of a run's losses
 LN2 = np.log(2)
+Watch = Callable[[np.ndarray, Sequence[Retrieved]], None]
 BY_TOKEN = ("row", "target", "given", "nll", "probability", "confidence", "margin", "entropy", "rank")
 
 
-def by_token(model: Decoder, facts: Facts, rows: np.ndarray) -> pd.DataFrame:
+def by_token(model: Decoder, facts: Facts, rows: np.ndarray, watch: Watch | None = None) -> pd.DataFrame:
     """Of each token of the answers: ``row``, ``position`` in the answer, ``target``, ``given`` (the likeliest token),
     ``nll`` in nats, ``probability`` of the target, ``confidence`` (of the likeliest), ``margin`` (target less the
     likeliest other token, nats), ``entropy`` in bits, ``rank`` of the target (1: the likeliest).
+
+    Parameters
+    ----------
+    watch : is given, part by part, the row of each of these tokens, (n,), and what the memories retrieved for them
     """
     parts = []
-    for part, at, logits, targets, _ in answers(model, facts, rows):
+    for part, at, logits, targets, retrieved in answers(model, facts, rows):
         log_p = logits.log_softmax(dim=-1)
         of_target = log_p.gather(1, targets[:, None])
         others = log_p.scatter(1, targets[:, None], -torch.inf).max(dim=1).values
         top = log_p.max(dim=1)
+        row = part[at.cpu().numpy()]
+        if watch is not None:
+            watch(row, retrieved)
         columns = {
-            "row": torch.as_tensor(part)[at.cpu()],
+            "row": row,
             "target": targets,
             "given": top.indices,
             "nll": -of_target[:, 0],
@@ -41,7 +49,7 @@ def by_token(model: Decoder, facts: Facts, rows: np.ndarray) -> pd.DataFrame:
             "entropy": -(log_p.exp() * log_p).sum(dim=1) / LN2,
             "rank": 1 + (log_p > of_target).sum(dim=1),
         }
-        parts.append(pd.DataFrame({name: np.asarray(values.cpu()) for name, values in columns.items()}))
+        parts.append(pd.DataFrame({name: np.asarray(torch.as_tensor(each).cpu()) for name, each in columns.items()}))
     table = pd.concat(parts or [pd.DataFrame(columns=BY_TOKEN)], ignore_index=True)
     return table.assign(position=table.groupby("row").cumcount(), right=table["target"] == table["given"])
 
