@@ -78,7 +78,7 @@ def membership():
         for seed in (0, 1):
             row = {"condition": "neox_m", "seed": seed, "score": score, "copies": -1, "auc": auc + 0.1 * seed}
             row |= {"tpr_at_1_fpr": 0.2}
-            rows += [row, row | {"copies": 8, "auc": 1.0}]
+            rows += [row, row | {"copies": 2, "auc": auc - 0.1}, row | {"copies": 8, "auc": 1.0}]
     return pd.DataFrame(rows)
 
 
@@ -212,6 +212,12 @@ def test_each_score_has_its_own_row(table):
     assert value(table, "AUC of loss", "neox_m") == pytest.approx(0.75)
     assert value(table, "AUC of blind", "neox_m") == pytest.approx(0.55)
     assert value(table, "members found at 1% false positives by loss", "neox_m") == pytest.approx(0.2)
+
+
+def test_members_of_the_fewest_copies_have_rows_of_their_own(table):
+    assert value(table, "AUC of loss, 2 copies", "neox_m") == pytest.approx(0.6)
+    assert value(table, "members found at 1% false positives by loss, 2 copies", "neox_m") == pytest.approx(0.2)
+    assert not any("AUC of loss, 8" in finding for finding, _ in table.index)
 
 
 def test_memory_is_what_a_window_costs_less_than_without_it_by_copies_and_of_controls(table):

@@ -155,6 +155,8 @@ def test_horizons_are_of_text_and_tell_how_many_are_censored(table):
 
 def test_answers_are_told_by_layout_examples_and_budget(table):
     assert value(table, "right answers, without a prompt", "small") == 0.25
+    more = table.loc[("right answers, 50 examples, fixed epochs, less those without a prompt", "small, infix")]
+    assert (more["value"], more["seeds"]) == (0.375, "0:0.25 1:0.5")
     assert value(table, "right answers, 50 examples, fixed epochs", "small, infix") == 0.625
     assert value(table, "right answers, 50 examples, 300 updates", "small, infix") == 0.75
     assert value(table, "answers in the format, 50 examples, 300 updates", "small, prefix") == 1

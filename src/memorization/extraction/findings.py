@@ -123,13 +123,15 @@ def differences(findings: Findings, table: pd.DataFrame, pairs: Sequence[Mapping
 
 
 def membership(findings: Findings, table: pd.DataFrame) -> None:
-    """How well each score tells who was trained on."""
-    rows = table[table["copies"] == ALL]
-    for (condition, score), part in rows.groupby(["condition", "score"], sort=False):
-        part = part.set_index("seed")
-        findings.add(f"AUC of {score}", condition, part["auc"], "AUC")
-        found = f"members found at 1% false positives by {score}"
-        findings.add(found, condition, part["tpr_at_1_fpr"], "share of members")
+    """How well each score tells who was trained on: members of all copies, and those of the fewest."""
+    fewest = table.loc[table["copies"] > 0, "copies"].min()
+    for copies, of in ((ALL, ""), (fewest, f", {fewest} copies")):
+        rows = table[table["copies"] == copies]
+        for (condition, score), part in rows.groupby(["condition", "score"], sort=False):
+            part = part.set_index("seed")
+            findings.add(f"AUC of {score}{of}", condition, part["auc"], "AUC")
+            found = f"members found at 1% false positives by {score}{of}"
+            findings.add(found, condition, part["tpr_at_1_fpr"], "share of members")
 
 
 def remembered(findings: Findings, scores: pd.DataFrame) -> None:

@@ -141,14 +141,20 @@ def horizon(findings: Findings, table: pd.DataFrame) -> None:
 
 
 def generalization(findings: Findings, table: pd.DataFrame) -> None:
-    """Right answers and answers in the format, by number of examples and of updates, and without a prompt."""
+    """Right answers and answers in the format, by number of examples and of updates, without a prompt, and what a
+    prompt adds to that.
+    """
     for measure, of in {"exact": "right answers", "complies": "answers in the format"}.items():
-        without = table[table["layout"] == "none"]
-        for condition, rows in without.groupby("condition", sort=False):
-            findings.add(f"{of}, without a prompt", condition, by_seed(rows, measure), ANSWERS)
+        alone = table[table["layout"] == "none"]
+        without = {condition: by_seed(rows, measure) for condition, rows in alone.groupby("condition", sort=False)}
+        for condition, values in without.items():
+            findings.add(f"{of}, without a prompt", condition, values, ANSWERS)
         trained = table[table["layout"] != "none"]
         cells = ["condition", "layout", "training_samples", "budget", "updates"]
         for (condition, layout, samples, budget, updates), rows in trained.groupby(cells, sort=False):
             spent = "fixed epochs" if budget == "epochs" else f"{updates} updates"
-            name = f"{of}, {samples} examples, {spent}"
-            findings.add(name, f"{condition}, {layout}", by_seed(rows, measure), ANSWERS)
+            name, values = f"{of}, {samples} examples, {spent}", by_seed(rows, measure)
+            findings.add(name, f"{condition}, {layout}", values, ANSWERS)
+            if condition in without:
+                more = values - without[condition]
+                findings.add(f"{name}, less those without a prompt", f"{condition}, {layout}", more, ANSWERS)
