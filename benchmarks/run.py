@@ -58,10 +58,11 @@ def main() -> None:
         if peer / mine < least:
             failed.append(what)
     head = HEAD.format(repeats=REPEATS, date=date.today(), python=platform.python_version(), machine=machine())
-    curves = [*(curve(milliseconds) for curve in CURVES), planning_table()]
-    write(ratios="\n\n".join([head + "\n".join(lines), *curves]))
-    if failed:
-        raise SystemExit(f"below what is wanted: {', '.join(failed)}")
+    curves = [curve(milliseconds) for curve in CURVES]
+    planning, missed = planning_table()
+    write(ratios="\n\n".join([head + "\n".join(lines), *curves, planning]))
+    if failed or missed:
+        raise SystemExit(f"not as wanted: {', '.join(failed + missed)}")
 
 
 if __name__ == "__main__":

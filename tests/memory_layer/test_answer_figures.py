@@ -94,10 +94,25 @@ def forgetting(name, slope, seeds=SEEDS):
     return [lost.assign(condition=name, seed=seed) for seed in seeds]
 
 
+def history():
+    """Of two groups of old facts, one of them three times as large; new ones are learned as they go."""
+    parts = []
+    for step in (0, 1, 10):
+        parts += rows(split="train", group=1, step=step, exact=1 - step / 10, n=3)
+        parts += rows(split="train", group=8, step=step, exact=1.0, n=1)
+        parts += rows(split="new", group=1, step=step, exact=lambda name, seed, s=step: s / 10, n=2)
+    return pd.DataFrame(parts)
+
+
 def test_retention_sets_new_facts_against_old_ones_and_overlap_against_bits_lost(recall):
     lost = pd.concat(forgetting("memory", 4) + forgetting("dense", -2))
-    figure = retention_figure(recall, lost, NAMES, PLOTTING)
-    frontier, foretold = figure.axes
+    figure = retention_figure(recall, lost, history(), NAMES, PLOTTING)
+    frontier, foretold, new, remembered = figure.axes
+    assert [ax.get_title() for ax in (new, remembered)] == ["new facts", "old facts"]
+    thick = [line.get_xydata() for line in remembered.lines if line.get_linewidth() == 1.6]
+    np.testing.assert_allclose(thick, [[[0, 1], [1, 0.925], [10, 0.25]]] * 2)
+    thick = [line.get_xydata() for line in new.lines if line.get_linewidth() == 1.6]
+    np.testing.assert_allclose(thick, [[[0, 0], [1, 0.1], [10, 1]]] * 2)
     old = (0.2 + 8 * 0.9) / 9
     np.testing.assert_allclose(frontier.collections[0].get_offsets(), [[0.7, old], [0.7, old + 0.02]])
     assert legend_of(figure) == ["memory, ρ = 1.00 [1.00, 1.00]", "dense, ρ = -1.00 [-1.00, -1.00]"]
@@ -110,7 +125,7 @@ def test_a_condition_without_overlap_is_on_the_frontier_alone(recall):
     lost = pd.concat(
         forgetting("memory", 4, seeds=[0]) + [part.assign(overlap=np.nan) for part in forgetting("dense", 1)]
     )
-    figure = retention_figure(recall, lost, NAMES, PLOTTING)
+    figure = retention_figure(recall, lost, history(), NAMES, PLOTTING)
     assert legend_of(figure) == ["memory, ρ = 1.00", "dense, no ρ"]
     assert [line.get_marker() for line in figure.axes[1].lines].count("s") == 0
 

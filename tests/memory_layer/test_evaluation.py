@@ -237,6 +237,8 @@ def test_errors_are_another_fact_or_unknown():
         ["train", "unknown", 1, 1 / 3],
     ]
     assert errors_table(by_fact, given[:0], DATA, of, WHO).empty
+    of_few = errors_table(by_fact, given[1:2].map(lambda _: (7, 8)), DATA, of, WHO)
+    assert of_few["kind"].tolist() == ["other_fact"]  # the answer of a row that is not decoded
 
 
 def chains(**change):
@@ -306,7 +308,8 @@ def test_hashes_are_scored_by_question_by_hop_and_at_the_end(context, labels):
     texts = data["text"].tolist()
     every = tables_of(texts)[1]
     assert (every["accuracy"] == 1).all()
-    assert set(every["asked"]) == {"query", "final"} | ({"hop 1"} if labels == "chain" else set())
+    hops, several = {"hop 1"} if labels == "chain" else set(), {"first query"} if context else set()
+    assert set(every["asked"]) == {"query", "final"} | hops | several
     begin = texts[rows[0]].rfind("COMPLETION:") + 1
     place = texts[rows[0]].index("'", begin) + 1  # of its first question the last hash
     texts[rows[0]] = texts[rows[0]][:place] + "0z9" + texts[rows[0]][place + 3 :]
@@ -316,12 +319,25 @@ def test_hashes_are_scored_by_question_by_hop_and_at_the_end(context, labels):
         if (2, asked) in found.index:
             assert found.loc[(2, asked), "n"] == n["query"]
             assert found.loc[(2, asked), "accuracy"] == 1 - wrong / n["query"]
-    last = 1 / HASHES["n_chains"] if context else 62.0**-3
+    left = HASHES["n_chains"] - np.arange(2)  # of the second question one chain less
+    last = 1 / left if context else np.array([62.0**-3])
     on_the_way = last if labels == "chain" else 1
-    assert found.loc[(2, "final"), "chance"] == pytest.approx(last)
-    assert found.loc[(2, "query"), "chance"] == pytest.approx(last * on_the_way)
+    assert found.loc[(2, "final"), "chance"] == pytest.approx(last.mean())
+    assert found.loc[(2, "query"), "chance"] == pytest.approx((last * on_the_way).mean())
+    if context:
+        assert found.loc[(2, "first query"), "chance"] == pytest.approx((last * on_the_way)[0])
+        assert found.loc[(2, "first query"), "accuracy"] == 1 - 2 / n["query"]
+    few = pd.Series([()] * len(data), dtype=object).iloc[:0]
+    assert hops_table(few, data, arrays(**HASHES | {"context": context, "labels": labels}), WHO).empty
     assert tables_of(data["text"])[1].columns.tolist() == hops_table(*no_chains()).columns.tolist()
 
 
 def no_chains():
     return pd.Series(dtype=object), DATA, arrays(), WHO
+
+
+def test_a_shard_without_rows_is_a_table_of_the_same_types(trained):
+    learner = trained[0]
+    none, some = (tables.by_token(learner.model, FACTS, np.arange(n)) for n in (0, 3))
+    assert none.empty
+    assert none.dtypes.equals(some.dtypes)

@@ -247,12 +247,14 @@ def test_the_answer_reaches_from_the_first_hash_that_is_trained_to_the_last(labe
 
 
 def test_what_guessing_does():
+    """Of four chains two are asked for: who leaves out the answer that was given before guesses among three."""
     final = made().iloc[0]
-    assert final["exact_chance"] == 1 / 4**2
-    assert final["chance"] == pytest.approx(1 / 4 + 3 / 4 / 52)
+    assert final["exact_chance"] == pytest.approx(1 / 4 / 3)
+    assert final["chance"] == pytest.approx((1 / 4 + 3 / 4 / 52 + 1 / 3 + 2 / 3 / 52) / 2)
     assert final["prior_bits"] == pytest.approx(2 * 6 * 5.7004397)
     chain = made(chain_of_thought=True, labels="chain", hops=[3]).iloc[0]
-    assert chain["chance"] == pytest.approx((2 / 8 + 1 / 4) / 3 + (1 - (2 / 8 + 1 / 4) / 3) / 52)
+    guessed = (2 / 8 + 1 / 4 + 2 / 6 + 1 / 3) / 6
+    assert chain["chance"] == pytest.approx(guessed + (1 - guessed) / 52)
     assert chain["prior_bits"] == pytest.approx(2 * 3 * 6 * 5.7004397)
     bare = made(context=False, alphabet="hex").iloc[0]
     assert (bare["exact_chance"], bare["chance"], bare["prior_bits"]) == (16**-6, 1 / 16, 24)
@@ -318,7 +320,11 @@ def test_all_characters_are_known(alphabet, context):
         ),
         (
             {"hash_length": 1, "eval_samples": 20},
-            "data: 960 links of 1 characters of 52 in evaluation",
+            "data: 960 links in evaluation, of 2704 that there are; allowed: 861, so that 100 samples of 12 links have",
+        ),
+        (
+            {"alphabet": "hex", "hash_length": 2, "n_chains": 25, "eval_samples": 65, "hops": [4]},
+            "data: 16250 links in evaluation, of 65536 that there are; allowed: 2949, so that 100 samples of 100 links",
         ),
     ],
 )

@@ -74,6 +74,7 @@ def test_another_seed_has_other_pairs_and_the_same_has_the_same():
         ({"num_pairs": 0}, "data.num_pairs: 0 pairs, but"),
         ({"template": "riddle"}, "data.template: 'riddle' is not allowed; allowed: pairs, question"),
         ({"num_pairs": 16}, "data: val 0.1 and test 0.05 of 16 pairs leave nothing to train in 8 buckets"),
+        ({"num_pairs": 25, "val": 0.45, "test": 0.45}, "data: val 0.45 and test 0.45 of 25 pairs leave nothing"),
         ({"val": 0.5, "test": 0.5}, "data: val 0.5 and test 0.5 of 403 pairs leave nothing"),
     ],
 )

@@ -7,7 +7,8 @@ import pytest
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from memorization.memory_layer.data import kinds
+from memorization.memory_layer.data import hash_hop, kinds
+from memorization.memory_layer.data.token_arrays import consistency_of
 from memorization.memory_layer.data.tokens import Characters, HuggingFace, consistency, tokenize, tokenizer
 from memorization.provenance import generator
 
@@ -206,6 +207,18 @@ def test_a_hash_that_is_other_tokens_elsewhere_is_found(tmp_path, pattern, strad
     assert found["n_tokens"].to_dict() == counts
     assert set(found.index[found["straddles"]]) == straddling
     assert not found["consistent"].any()
+
+
+def test_a_data_set_whose_hashes_are_other_tokens_elsewhere_has_a_warning(tmp_path, capsys):
+    folder = saved(tmp_path, ["[UNK]", "ab"], "(?<=')[a-z]{2}|[a-z]+|.|\n")
+    settings = {"kind": "hash_hop", "alphabet": "letters", "hash_length": 4, "context": False}
+    texts = pd.DataFrame({"text": ["abcd = 'dcba'\n"]})
+    consistency_of(texts, settings | {"tokenizer": "characters"}, hash_hop)
+    assert capsys.readouterr().out == ""
+    assert not consistency_of(texts, settings | {"tokenizer": str(folder)}, hash_hop)["consistent"].any()
+    assert capsys.readouterr().out == (
+        f"warning: tokenizer {folder}: 2 of 2 strings, such as 'abcd', are other tokens in other places\n"
+    )
 
 
 def test_of_equally_many_other_tokens_a_hash_is_not_consistent(tmp_path):

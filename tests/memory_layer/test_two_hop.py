@@ -1,6 +1,7 @@
 from hashlib import sha256
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from memorization.configuration import ConfigurationError
@@ -64,16 +65,22 @@ def spoilt(table, how):
     kind = {"no first hop": "first_hop", "no second hop": "second_hop"}.get(how)
     if kind:
         return table[(table["kind"] != kind) | (table["chain"] != chain)]
-    table.loc[first, "answer"] = "ZZZ"
+    if how == "trained behind another name":
+        row = table.loc[[first]].assign(item="QQQ " + table["item"][first], split="train", copies=1)
+        return pd.concat([table, row], ignore_index=True)
+    table.loc[first, "answer"] = "ZZZ" + table["answer"][first][3:]  # another bridge, or another end
     return table
 
 
-@pytest.mark.parametrize("how", ["no first hop", "no second hop", "another answer", "trained"])
-def test_a_novel_chain_that_is_not_what_it_says_is_refused(how):
-    table = made()
+@pytest.mark.parametrize("chain_of_thought", [False, True])
+@pytest.mark.parametrize(
+    "how", ["no first hop", "no second hop", "another answer", "trained", "trained behind another name"]
+)
+def test_a_novel_chain_that_is_not_what_it_says_is_refused(how, chain_of_thought):
+    table = made(chain_of_thought=chain_of_thought)
     two_hop.verify(table)
     with pytest.raises(
-        ValueError, match="^two_hop: '[A-Z]{3}>': " + ("novel, but" if how == "trained" else "not both")
+        ValueError, match="^two_hop: '[A-Z]{3}>': " + ("novel, but" if "trained" in how else "not both")
     ):
         two_hop.verify(spoilt(table, how))
 

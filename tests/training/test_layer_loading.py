@@ -167,6 +167,30 @@ def test_a_mapping_that_cannot_be_is_refused_in_a_line_before_anything_is_copied
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+def test_a_layer_that_is_a_target_gets_all_of_its_tensors():
+    source = tensors(tree(2))
+    without = {name: tensor for name, tensor in source.items() if name != "layers.1.attn.bias"}
+    mappings, model = {"layer_mappings": {"1": "0"}}, tree(2, 1)
+    before = tensors(model)
+    with pytest.raises(
+        ValueError, match=r"the checkpoint has nothing for layers\.0\.attn\.bias of the model; name"
+    ) as error:
+        load_layers(model, without, mappings)
+    assert str(error.value).startswith("layer_mappings: '1': '0': ")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    load_layers(model, without, mappings | {"component_mappings": {"layers.0.attn.bias": "layers.0.attn.bias"}})
+    assert torch.equal(model.state_dict()["layers.0.attn.bias"], source["layers.0.attn.bias"])
+
+
+def test_layers_of_one_model_are_exchanged():
+    model = tree(2)
+    before = tensors(model)
+    load_layers(model, model.state_dict(), {"layer_mappings": {"0": "1", "1": "0"}})
+    for name, tensor in model.state_dict().items():
+        swapped = name.replace("layers.0", "x").replace("layers.1", "layers.0").replace("x", "layers.1")
+        assert torch.equal(tensor, before[swapped])
+
+
 def test_a_tensor_of_two_names_is_written_twice_only_by_different_numbers():
     source, model = tree(2, memories=(0, 1)), tree(2, 1, memories=(0, 1))
     model["layers"][1]["memory"].values = model["layers"][0]["memory"].values

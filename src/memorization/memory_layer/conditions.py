@@ -165,7 +165,7 @@ class MemoryLayer(Family):
             self._figure("recall", ["recall"], compared, {"comparisons": comparisons}),
             self._figure("frequency", ["recall"], self.section["frequency"]),
             self._figure("loss", ["losses"], compared, {"comparisons": comparisons}),
-            self._figure("retention", ["recall", "forgetting"], retention),
+            self._figure("retention", ["recall", "forgetting", "history"], retention),
             self._figure("logits", ["logits", "calibration"], first),
             self._figure("errors", ["errors"], self.section["errors"]),
             self._figure("parameters", ["parameters"], first),

@@ -1,5 +1,6 @@
 """Training a condition's model on the answers of its data set, recording how it answers and which slots it uses."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -110,6 +111,7 @@ def start(condition: Mapping, facts: Facts, seed: int, pretrained: str | None) -
                     f"{pretrained}: has no {missing[0]}, which the model has; say by pretrained.mappings what is taken"
                 )
         print(f"started from {pretrained}: {len(report['copies'])} tensors", flush=True)
+        print(*map(json.dumps, report["copies"]), sep="\n", flush=True)
     return model
 
 
@@ -215,8 +217,11 @@ def answers(
     token; what the memories retrieved.
     """
     model.eval()
-    flat = [memory.keys.shape[:2].numel() for memory in memories(model).values() if isinstance(memory, FlatKeyMemory)]
-    for part in facts.batches(rows, min([ANSWERS, *(ENTRIES // scores for scores in flat)])):
+    scored, last = [1], len(model.layers) - 1  # scores of a token of an answer: earlier layers have those of its text
+    for n, memory in memories(model).items():
+        if isinstance(memory, FlatKeyMemory):
+            scored.append(memory.keys.shape[:2].numel() * (1 if n == last else TEXTS))
+    for part in facts.batches(rows, min(ANSWERS, ENTRIES // max(scored))):
         tokens, at, columns, lengths, targets = facts.batch(part)
         logits, retrieved = answer_logits(model, tokens, at, columns, lengths)
         yield part, at, logits.float(), targets, retrieved

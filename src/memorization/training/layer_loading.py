@@ -41,7 +41,8 @@ def load_layers(
 
     ``layer_mappings``
         A layer's number (``"6": "10"``) or a range of as many (``"0-5": "0-5"``, ends included): all that is in the
-        layer. A layer is ``layers.<n>``, ``h.<n>`` or ``blocks.<n>``, wherever in the tree the layers are.
+        layer of the checkpoint, and all of that of the model. A layer is ``layers.<n>``, ``h.<n>`` or ``blocks.<n>``,
+        wherever in the tree the layers are.
     ``component_mappings``
         A tensor's name, or a module's for all that is in it, or either with ``*`` for any text, dots included. A ``*``
         of the value is what the same ``*`` of the key stands for.
@@ -65,10 +66,11 @@ def load_layers(
     ------
     ValueError
         One line, before anything is copied, if a mapping names nothing in the checkpoint, a target is not in the model,
-        has another shape, or is written twice (by two sources; a copy that two mappings name is made once).
+        has another shape, or is written twice (by two sources; a copy that two mappings name is made once), or a layer
+        that is a target keeps a tensor to which no mapping gives anything.
     """
     if isinstance(checkpoint, Mapping):
-        where, state = "the checkpoint", checkpoint
+        where, state = "the checkpoint", {name: tensor.clone() for name, tensor in checkpoint.items()}  # may be targets
     else:
         where, state = str(checkpoint), read_state(checkpoint)
     unknown = [key for key in mappings if key not in KEYS]
@@ -79,6 +81,7 @@ def load_layers(
     copies += _components(mappings.get("component_mappings") or {}, state, where)
     copies = list({(copy.source, copy.target): copy for copy in reversed(copies)}.values())[::-1]
     _check(copies, state, targets, where)
+    _check_whole(mappings.get("layer_mappings") or {}, copies, targets, where)
     rows = [_copied(copy, state[copy.source], targets[copy.target]) for copy in copies]
     made = {"checkpoint": where, "copies": rows}
     if report is not None:
@@ -228,6 +231,22 @@ def _check(copies: Iterable[Copy], state: Mapping, targets: Mapping, where: str)
             raise ValueError(
                 f"{copy.mapping}: {names} is written twice, by {other.source} ({other.mapping}) and {copy.source}"
             )
+
+
+def _check_whole(mappings: Mapping, copies: Iterable[Copy], targets: Mapping, where: str) -> None:
+    """That a layer to which a whole one is mapped gets all of its tensors, by whatever mapping."""
+    given = {copy.target for copy in copies}
+    for key, value in mappings.items():
+        mapping = f"layer_mappings: {key!r}: {value!r}"
+        layers = {
+            match.group(1, 2) for copy in copies if copy.mapping == mapping and (match := LAYER.fullmatch(copy.target))
+        }
+        for name in targets:
+            if name not in given and (match := LAYER.fullmatch(name)) and match.group(1, 2) in layers:
+                raise ValueError(
+                    f"{mapping}: {where} has nothing for {name} of the model; name a source for it in "
+                    "component_mappings"
+                )
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from memorization.memory_layer.figures.retention import retention_figure
 from memorization.plotting import save
 
 with job(snakemake) as this:
-    tables = [read_tables(this.input.recall), read_tables(this.input.forgetting)]
+    tables = [read_tables(files) for files in (this.input.recall, this.input.forgetting, this.input.history)]
     plotting = this.settings("plotting")
     figure = retention_figure(*tables, this.settings("settings")["conditions"], plotting)
     save(figure, this.output, plotting, this.made_by)

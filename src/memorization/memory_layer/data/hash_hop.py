@@ -18,6 +18,7 @@ from memorization.memory_layer.hash_hop import ALPHABETS, DRAWS, HEADER, sample_
 LABELS = ("final", "chain", "quoted")  # what of an answer is trained: see ``memorization.training.masking``
 DIFFICULTIES = {"easy": 1, "medium": 2, "hard": 3, "challenge": 4}  # hops
 WITH_CHAIN = "medium"  # asked with a chain of thought; the harder ones without
+TRIES = 100  # samples that are drawn for one without a link of evaluation, at most, in the mean
 
 
 def make(settings: Mapping, rng: np.random.Generator):
@@ -31,8 +32,8 @@ def make(settings: Mapping, rng: np.random.Generator):
     training has it; and each number of hops that training has, asked as in training, if it is none of these. Without
     context, of all of them those of as many hops as training has.
     The task's columns: ``kind`` (sample, link, question), ``hops``, ``chain_of_thought``, ``difficulty`` (or none),
-    ``sample``, its number, and ``exact_chance``, of naming all hashes that an example is asked for by guessing: of the
-    prompt's with context, of all that there are without.
+    ``sample``, its number, and ``exact_chance``, of naming all hashes that an example is asked for by guessing: with
+    context of those that the prompt has and no question before has taken, of all that there are without.
 
     Parameters
     ----------
@@ -85,11 +86,12 @@ def check(settings: Mapping, where: str) -> None:
     count = max(counts) if settings["context"] else sum(counts)
     check_strings(count, length, ALPHABETS[settings["alphabet"]], f"{where}: hashes")
     links = sum(n_chains * each for split, _, each, _ in _plans(settings) if split == "eval")
-    there = len(ALPHABETS[settings["alphabet"]])
-    if settings["context"] and links * 4 > there ** (2 * length):
+    there, trained = len(ALPHABETS[settings["alphabet"]]) ** (2 * length), n_chains * max(hops)
+    if settings["context"] and (links >= there or trained * -math.log1p(-links / there) > math.log(TRIES)):
+        most = math.floor(there * -math.expm1(-math.log(TRIES) / trained))
         raise ConfigurationError(
-            f"{where}: {links} links of {length} characters of {there} in evaluation; allowed: a quarter of those that "
-            f"there are, {there ** (2 * length) // 4}, so that others can be trained"
+            f"{where}: {links} links in evaluation, of {there} that there are; allowed: {most}, so that {TRIES} "
+            f"samples of {trained} links have one that can be trained"
         )
 
 
@@ -176,15 +178,19 @@ def _line(line: str, split: str, kind: str) -> dict:
 
 
 def _answer(text: str, settings: Mapping) -> dict[str, float]:
-    """From the first hash that is trained to the last one, and what guessing them does."""
+    """From the first hash that is trained to the last one, and what guessing them does.
+
+    A chain is asked for once, and the answers before stand in the text: who only leaves these out guesses among fewer.
+    """
     begin = text.rfind("COMPLETION:") if settings["context"] else 0
     symbols, length, n_chains = len(ALPHABETS[settings["alphabet"]]), settings["hash_length"], settings["n_chains"]
     found, candidates = [], []
-    for line in re.finditer(r".+ = .+", text[begin:]):
+    for question, line in enumerate(re.finditer(r".+ = .+", text[begin:])):
         hashes = [match.span(1) for match in re.finditer(r" = '?(\w+)", line[0])]
         wanted = hashes if settings["labels"] == "chain" else hashes[-1:]
         found += [(begin + line.start() + start, begin + line.start() + end) for start, end in wanted]
-        candidates += [n_chains * (len(hashes) - 1)] * (len(wanted) - 1) + [n_chains]
+        left = n_chains - question
+        candidates += [left * (len(hashes) - 1)] * (len(wanted) - 1) + [left]
     guessed = 1 / np.array(candidates) if settings["context"] else np.zeros(len(found))
     return {
         "answer_start": found[0][0],

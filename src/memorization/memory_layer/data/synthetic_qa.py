@@ -69,8 +69,8 @@ def check(settings: Mapping, where: str) -> None:
     check_count(count, f"{where}.num_pairs")
     if template not in QUESTIONS:
         raise ConfigurationError(f"{where}.template: {template!r} is not allowed; allowed: {', '.join(QUESTIONS)}")
-    smallest = count // len(BUCKETS)
-    if smallest <= sum(held_out(smallest, settings[name]) for name in ("val", "test")):
+    sizes = {count // len(BUCKETS), -(-count // len(BUCKETS))}
+    if any(size <= sum(held_out(size, settings[name]) for name in ("val", "test")) for size in sizes):
         raise ConfigurationError(
             f"{where}: val {settings['val']} and test {settings['test']} of {count} pairs leave nothing to train in "
             f"{len(BUCKETS)} buckets; allowed: more pairs, or smaller shares"

@@ -41,13 +41,27 @@ def groups(table) -> np.ndarray:
 def consistency_of(table, dataset: Mapping, kind: ModuleType):
     """``tokens.consistency`` of a data set's hashes, or of the words of its answers where they are no chains.
 
+    A warning is printed where some are other tokens elsewhere.
+
     Parameters
     ----------
     table, dataset, kind : as for ``token_arrays``
     """
     found = tokenizer(dataset["tokenizer"], kind.characters(dataset))
     if hasattr(kind, "strings"):
-        return consistency(kind.strings(table, dataset)[:STRINGS], found, CONTEXTS)
+        return _with_warning(consistency(kind.strings(table, dataset)[:STRINGS], found, CONTEXTS), dataset)
     spans = zip(table["text"], table["answer_start"], table["answer_end"], strict=True)
     strings = dict.fromkeys(word for text, start, end in spans for word in text[start:end].split())
-    return consistency(list(strings)[:STRINGS], found, ALONE)
+    return _with_warning(consistency(list(strings)[:STRINGS], found, ALONE), dataset)
+
+
+def _with_warning(table, dataset: Mapping):
+    strings = table.groupby("string", sort=False)["consistent"].all()
+    if not strings.all():
+        first = strings.index[~strings][0]
+        print(
+            f"warning: tokenizer {dataset['tokenizer']}: {(~strings).sum()} of {len(strings)} strings, such as "
+            f"{first!r}, are other tokens in other places",
+            flush=True,
+        )
+    return table

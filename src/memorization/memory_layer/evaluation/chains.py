@@ -50,15 +50,16 @@ def kinds_of_answers(given: pd.Series, data: pd.DataFrame, arrays: Mapping[str, 
 def hops_table(given: pd.Series, data: pd.DataFrame, arrays: Mapping[str, np.ndarray], run: Mapping) -> pd.DataFrame:
     """``hops``: which share of the hashes of unseen chains is answered, by difficulty; empty without chains.
 
-    ``asked`` is ``query``, all hashes that a question asks for; ``final``, the last one; or ``hop 1``, …, of those on
-    the way, where they are trained. ``chance`` is that of guessing: among the prompt's last hashes, or those on the
-    way; without context among all that there are.
+    ``asked`` is ``query``, all hashes that a question asks for; ``first query``, those of the first of several
+    questions; ``final``, the last hash; or ``hop 1``, …, of those on the way, where they are trained. ``chance`` is
+    that of guessing among the prompt's last hashes, or those on the way, of the chains that no question before has
+    taken: its true answer stands in the text. Without context it is that of guessing among all hashes that there are.
 
     Parameters
     ----------
-    given, data, arrays : as for ``kinds_of_answers``
+    given, data, arrays : as for ``kinds_of_answers``; rows that are not decoded do not count
     """
-    rows = np.flatnonzero(data["split"] == "eval") if "difficulty" in data else ()
+    rows = given.index[data["split"].iloc[given.index] == "eval"] if "difficulty" in data else ()
     if not len(rows):
         columns = {**COLUMNS, "condition": str, "seed": int}
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
@@ -71,12 +72,13 @@ def hops_table(given: pd.Series, data: pd.DataFrame, arrays: Mapping[str, np.nda
         scores = hash_hop.score(here, completion, answered, alphabet)
         if len(runs_of(np.flatnonzero(labels))) < len(scores):  # the last hashes alone are trained
             scores = scores[scores["is_last"]]
+        question = pd.factorize(scores["query"])[0]
         if completion == of["text"]:
             chance = float(len(ALPHABETS[alphabet])) ** -scores["target"].str.len()
         else:
-            n_chains = len(here.keys() - set(here.values()))
-            chance = np.where(scores["is_last"], 1 / n_chains, 1 / (n_chains * max(1, of["hops"] - 1)))
-        parts.append(scores.assign(chance=chance, row=row, **of[list(KEYS)]))
+            left = len(here.keys() - set(here.values())) - question
+            chance = 1 / np.where(scores["is_last"], left, left * max(1, of["hops"] - 1))
+        parts.append(scores.assign(chance=chance, row=row, question=question, **of[list(KEYS)]))
     return _accuracies(pd.concat(parts, ignore_index=True)).assign(**run)
 
 
@@ -104,9 +106,11 @@ def _text(arrays: Mapping[str, np.ndarray], row: int, given: Sequence[int]) -> s
 def _accuracies(scores: pd.DataFrame) -> pd.DataFrame:
     """From the scores of all hashes a row for each difficulty and what is asked."""
     keys, of = list(KEYS), {"accuracy": ("right", "mean"), "chance": ("chance", "mean"), "n": ("right", "size")}
-    queries = scores.groupby([*keys, "row", "query"], as_index=False).agg(
+    queries = scores.groupby([*keys, "row", "question"], as_index=False).agg(
         right=("right", "all"), chance=("chance", "prod")
     )
     asked = np.where(scores["is_last"], "final", "hop " + scores["hop"].astype(str))
-    whole = pd.concat([queries.assign(asked="query"), scores.assign(asked=asked)], ignore_index=True)
+    several = (queries["question"] > 0).any()
+    firsts = queries[(queries["question"] == 0) & several].assign(asked="first query")
+    whole = pd.concat([queries.assign(asked="query"), firsts, scores.assign(asked=asked)], ignore_index=True)
     return whole.groupby([*keys, "asked"], as_index=False).agg(**of)

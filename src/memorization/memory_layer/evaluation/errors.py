@@ -27,12 +27,9 @@ def errors_table(
     if "difficulty" in data:
         kind = kinds_of_answers(given, data, arrays)
     else:
-        wanted = [
-            tuple(tokens[labels])
-            for tokens, labels in zip(arrays["tokens"][given.index], arrays["labels"][given.index], strict=True)
-        ]
-        right = np.fromiter(map(tuple.__eq__, given, wanted), bool, len(given))
-        kind = np.where(right, "correct", np.where(given.isin(set(wanted)), "other_fact", "unknown"))
+        every = [tuple(tokens[of]) for tokens, of in zip(arrays["tokens"], arrays["labels"], strict=True)]
+        right = np.fromiter((answer == every[row] for row, answer in given.items()), bool, len(given))
+        kind = np.where(right, "correct", np.where(given.isin(set(every)), "other_fact", "unknown"))
     counts = by_fact.loc[given.index, ["split", "group"]].assign(kind=kind).value_counts().rename("n").reset_index()
     counts = counts.sort_values(["split", "group", "kind"], ignore_index=True)
     return counts.assign(share=counts["n"] / counts.groupby(["split", "group"])["n"].transform("sum"), **run)

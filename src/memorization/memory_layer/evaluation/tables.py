@@ -17,7 +17,10 @@ BINS = 10  # of the confidence
 LOSSES = 100  # rows of a run's losses
 LN2 = np.log(2)
 Watch = Callable[[np.ndarray, Sequence[Retrieved]], None]
-BY_TOKEN = ("row", "target", "given", "nll", "probability", "confidence", "margin", "entropy", "rank")
+BY_TOKEN = dict.fromkeys(("row", "target", "given"), np.int64) | dict.fromkeys(
+    ("nll", "probability", "confidence", "margin", "entropy"), np.float32
+)
+BY_TOKEN["rank"] = np.int64
 
 
 def by_token(model: Decoder, facts: Facts, rows: np.ndarray, watch: Watch | None = None) -> pd.DataFrame:
@@ -50,7 +53,8 @@ def by_token(model: Decoder, facts: Facts, rows: np.ndarray, watch: Watch | None
             "rank": 1 + (log_p > of_target).sum(dim=1),
         }
         parts.append(pd.DataFrame({name: np.asarray(torch.as_tensor(each).cpu()) for name, each in columns.items()}))
-    table = pd.concat(parts or [pd.DataFrame(columns=BY_TOKEN)], ignore_index=True)
+    table = pd.concat(parts or [pd.DataFrame({name: np.empty(0, kind) for name, kind in BY_TOKEN.items()})])
+    table = table.reset_index(drop=True)
     return table.assign(position=table.groupby("row").cumcount(), right=table["target"] == table["given"])
 
 
@@ -148,7 +152,7 @@ def losses_table(loss: np.ndarray, run: Mapping) -> pd.DataFrame:
 
 
 def usage_table(trajectory: Mapping[str, np.ndarray], run: Mapping) -> pd.DataFrame:
-    """``usage``: how the slots were used while training, by layer, over one pass of a split."""
+    """``usage``: how the slots were used while training, by layer, over one pass of a split's followed rows."""
     shape = trajectory["use"].shape[:3]
     step, layer, split = (each.ravel() for each in np.indices(shape))
     keys = {

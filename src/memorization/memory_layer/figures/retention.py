@@ -16,19 +16,22 @@ BINS = 10  # of old facts, by overlap
 
 
 def retention_figure(
-    recall: pd.DataFrame, forgetting: pd.DataFrame, conditions: Sequence[str], plotting: dict
+    recall: pd.DataFrame, forgetting: pd.DataFrame, history: pd.DataFrame, conditions: Sequence[str], plotting: dict
 ) -> Figure:
-    """What a second training learns against what it leaves; and bits that old facts lose against their overlap.
+    """What a second training learns against what it leaves; bits that old facts lose against their overlap; and both
+    kinds of facts over its steps.
 
     Parameters
     ----------
     recall : rows of ``memory_layer_recall``: the old facts are the split ``train``, the new ones ``new``
     forgetting : rows of ``memory_layer_forgetting``
+    history : rows of ``memory_layer_history``
     conditions : that start from another, in the order of the legend
     plotting : the configuration's ``style`` and ``memory_layer.figures.retention``
     """
     ends = pooled(recall, ["condition", "seed", "split"], ["exact"])
     ends = ends.pivot(index=["condition", "seed"], columns="split", values="exact")
+    steps = pooled(history, ["condition", "seed", "split", "step"], ["exact"])
     lost = forgetting.assign(lost=forgetting["nll_after_bits"] - forgetting["nll_before_bits"])
     looks = {
         name: {"color": colour, "marker": MARKERS[place % len(MARKERS)]}
@@ -39,7 +42,7 @@ def retention_figure(
             Line2D([], [], ls="", **look, label=f"{name}, {_correlation(lost[lost['condition'] == name])}")
             for name, look in looks.items()
         ]
-        figure, (frontier, foretold) = panels(2, marks, plotting)
+        figure, (frontier, foretold, *over_steps) = panels(4, marks, plotting, in_a_row=2)
         frontier.plot(1, 1, "*", color="0.75", markersize=14, clip_on=False, zorder=1)
         frontier.annotate("ideal", (1, 1), (0, 9), textcoords="offset points", ha="center", color="0.4")
         for name, look in looks.items():
@@ -55,6 +58,13 @@ def retention_figure(
         frontier.set(xlabel="exact match, new facts", ylabel="exact match, old facts", title="learned and kept")
         foretold.set(xlabel="overlap with the new facts' slots,\n1: both spread evenly", ylabel="bits lost")
         foretold.set_title("foretold")
+        for ax, split, facts in zip(over_steps, ("new", "train"), ("new", "old"), strict=True):
+            for name, look in looks.items():
+                of_name = steps[(steps["condition"] == name) & (steps["split"] == split)]
+                over_seeds_lines(ax, of_name, "step", "exact", look["color"])
+            ax.set_xscale("symlog", linthresh=1, linscale=0.5)
+            ax.set(xlim=(0, None), ylim=(-0.03, 1.03))
+            ax.set(xlabel="step of the second training", ylabel=f"exact match, {facts} facts", title=f"{facts} facts")
     return figure
 
 
