@@ -57,6 +57,12 @@ def test_greedy_cuts_of_one_head_are_the_smallest_ones():
     expected = [fewest(model, data, row, 3) for row in ROWS[:12]]
     assert [one.cut if one.flipped else None for one in found.itertuples()] == expected
     assert {1, 3, None} <= {*expected}
+    with torch.no_grad():
+        for one in found.itertuples():
+            tokens, _, columns, _, targets = data.batch(np.array([one.row]))
+            logits = model(tokens)[0, columns - 1].numpy()
+            margins = [each[right] - np.delete(each, right).max() for each, right in zip(logits, targets, strict=True)]
+            assert one.margin == pytest.approx(min(margins), rel=1e-4)
     assert (found.loc[~found["flipped"], "cut"] == 3).all()
 
 

@@ -1,9 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from memorization.findings import Findings
-from memorization.memory_layer.slot_findings import slot_findings
+from memorization.memory_layer.slot_findings import partial, slot_findings
+from memorization.statistics import spearman
 
 
 def found(**tables):
@@ -39,11 +41,13 @@ def test_cuts_are_binned_by_exposures_where_these_differ():
     exposures = np.repeat([1, 3, 8, 50], 5)
     table = pd.DataFrame({"seed": 0, "condition": "frequency", "exposures": exposures, "cut": exposures + 1})
     table["flipped"] = exposures < 50
+    table["margin"] = np.tile([1.0, 5.0, 2.0, 4.0, 3.0], 4)
     same = table.assign(condition="memory", exposures=51)
     of = found(cuts=pd.concat([table, same], ignore_index=True))["value"]
     assert of["slots whose removal flips an answer, 2 exposures", "frequency"] == 4
     assert of["slots whose removal flips an answer, 32 exposures", "frequency"] == 51
     assert of["Spearman, exposures against the slots of a cut", "frequency"] == pytest.approx(1)
+    assert of["Spearman, exposures against the slots of a cut, at equal margin", "frequency"] == pytest.approx(1)
     assert of["answers that no allowed cut flips", "frequency"] == 0.25
     assert of["slots whose removal flips an answer", "memory"] == (exposures + 1).mean()
     assert not [finding for finding, condition in of.index if condition == "memory" and "exposures" in finding]
@@ -65,3 +69,14 @@ def test_heads_are_counted_by_class_and_tables_without_rows_say_nothing():
     assert of.loc[("attention heads, diffuse", "memory"), "seeds"] == "0:0.5 1:1"
     assert of.loc[("attention heads, local", "memory"), "seeds"] == "0:0.5 1:0"
     assert len(of) == 2
+
+
+def test_a_partial_correlation_is_that_of_what_the_ranks_have_beside_a_third():
+    rng = np.random.default_rng(0)
+    third = rng.normal(size=400)
+    x, y = third + rng.normal(size=400), third + rng.normal(size=400)
+    assert spearman(x, y)[0] > 0.4
+    ranks = [stats.rankdata(each) for each in (x, y, third)]
+    left = [each - np.polyval(np.polyfit(ranks[2], each, 1), ranks[2]) for each in ranks[:2]]
+    assert partial(x, y, third) == pytest.approx(np.corrcoef(*left)[0, 1])
+    assert abs(partial(x, y, third)) < 0.1

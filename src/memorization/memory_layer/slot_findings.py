@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from memorization.findings import Findings
@@ -75,8 +76,17 @@ def cuts(findings: Findings, table: pd.DataFrame) -> None:
         binned = table.assign(exposures=exposure_bins(table["exposures"]))[several]
         add_means(findings, binned, ["exposures"], "cut", "slots whose removal flips an answer, {} exposures", "slots")
         for condition, part in table[several].groupby("condition", sort=False):
-            rho = {seed: spearman(rows["exposures"], rows["cut"])[0] for seed, rows in part.groupby("seed")}
+            seeds = dict(list(part.groupby("seed")))
+            rho = {seed: spearman(rows["exposures"], rows["cut"])[0] for seed, rows in seeds.items()}
             findings.add("Spearman, exposures against the slots of a cut", condition, rho, "ρ")
+            rho = {seed: partial(rows["exposures"], rows["cut"], rows["margin"]) for seed, rows in seeds.items()}
+            findings.add("Spearman, exposures against the slots of a cut, at equal margin", condition, rho, "ρ")
+
+
+def partial(x: pd.Series, y: pd.Series, given: pd.Series) -> float:
+    """Spearman's partial correlation of x and y, each (n,), with what both have of a third one taken out."""
+    xy, xz, yz = (spearman(one, other)[0] for one, other in ((x, y), (x, given), (y, given)))
+    return (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
 
 
 def swap(findings: Findings, table: pd.DataFrame) -> None:

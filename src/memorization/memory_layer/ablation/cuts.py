@@ -30,7 +30,8 @@ def cuts(model: Decoder, facts: Facts, rows: np.ndarray, maximum: int) -> pd.Dat
 
     Returns
     -------
-    DataFrame: ``row``, ``cut``, ``flipped`` (whether the answer is wrong then). Cuts are censored: where even
+    DataFrame: ``row``, ``cut``, ``flipped`` (whether the answer is wrong then), ``margin`` (of the answer as it is, the
+    smallest of its tokens, nats). Cuts are censored: where even
     ``maximum`` slots are not enough, ``cut`` is ``maximum`` and ``flipped`` is False; the true one is larger, and so is
     the mean of cuts, some of which are not flipped.
 
@@ -43,15 +44,19 @@ def cuts(model: Decoder, facts: Facts, rows: np.ndarray, maximum: int) -> pd.Dat
     memory = ablated(model, layer)
     if not 1 <= maximum <= memory.n_slots - memory.top_k:
         raise ValueError(f"maximum: {maximum}; allowed with this memory: 1 to {memory.n_slots - memory.top_k}")
-    parts = [pd.DataFrame({"row": np.zeros(0, np.int64), "cut": np.zeros(0, np.int64), "flipped": np.zeros(0, bool)})]
+    none = {"row": np.int64, "cut": np.int64, "flipped": bool, "margin": np.float32}
+    parts = [pd.DataFrame({name: np.zeros(0, kind) for name, kind in none.items()})]
     for kept in keep(model, facts, rows, layer, ANSWERS):
         cut = _cuts(model, kept, Masked(memory), maximum)
         wrong = (kept.logits.argmax(dim=-1) != kept.targets).float()
         exact = wrong.new_zeros(len(kept.rows)).index_add(0, kept.at, wrong) == 0
+        margins = _margins(kept.logits.float(), kept.targets)
+        margin = margins.new_full((len(kept.rows),), torch.inf).scatter_reduce(0, kept.at, margins, "amin")
         columns = {
             "row": kept.rows,
             "cut": cut.clamp(max=maximum).cpu().numpy(),
             "flipped": (cut <= maximum).cpu().numpy(),
+            "margin": margin.cpu().numpy(),
         }
         parts.append(pd.DataFrame(columns)[exact.cpu().numpy()])
     return pd.concat(parts, ignore_index=True)
@@ -88,11 +93,15 @@ def _smallest_margin(model: Decoder, kept: Kept, changes: Masked) -> tuple[Tenso
     margins = []
     for some, units in zip(place.split(PAIRS), unit.split(PAIRS), strict=True):
         logits = model.head(model.final_norm(changed_stream(kept, changes, some, units)))
-        targets = kept.targets[some][:, None]
-        others = logits.scatter(1, targets, -torch.inf).max(dim=1).values
-        margins.append(logits.gather(1, targets)[:, 0] - others)
+        margins.append(_margins(logits, kept.targets[some]))
     margin = torch.cat(margins)
     smallest = margin.new_full((len(kept.at),), torch.inf).scatter_reduce(0, place, margin, "amin")
     chosen = torch.full_like(kept.at, changes.n_units)
     is_smallest = margin == smallest[place]
     return smallest, chosen.scatter_reduce(0, place[is_smallest], unit[is_smallest], "amin")
+
+
+def _margins(logits: Tensor, targets: Tensor) -> Tensor:
+    """Of each token (n,) its target's logit less the largest other one, in nats: logits (n, vocabulary)."""
+    others = logits.scatter(1, targets[:, None], -torch.inf).max(dim=1).values
+    return logits.gather(1, targets[:, None])[:, 0] - others

@@ -20,7 +20,7 @@ SHARES = {
     "mode": str, "layer": int, "n_slots": int, "unused": float, "redundant": float, "deciding": float,
     "n_answers": int, "exact_share": float, "fragile": float, "lost_share": float, "most_bits": float,
 }  # fmt: skip
-CUTS = {"split": str, "item": str, "exposures": int, "cut": int, "flipped": bool}
+CUTS = {"split": str, "item": str, "exposures": int, "cut": int, "flipped": bool, "margin": float}
 OF_PARTS = {"part": str, "layer": int, "number": int, "split": str}
 BITS = {"nll_before_bits": float, "nll_after_bits": float}
 PART_ANSWERS = OF_PARTS | {"item": str, "exact_before": bool, "exact_after": bool} | BITS
