@@ -200,8 +200,10 @@ def test_one_layout_has_nothing_to_be_compared_with():
 
 def test_widths_are_compared_on_lengths_that_all_models_have():
     small, wide = memorization(), memorization(ks=(1,), lengths=(4, 8, 32), of=("wide",))
-    horizon = small[(small["layout"] == "prefix") & (small["prompt_length"] == 1)].assign(horizon=5.0)
     table = pd.concat([wide, small[small["length"] == 4]])
+    horizon = table[(table["layout"] == "prefix") & (table["prompt_length"] == 1)].assign(horizon=5.0)
+    of_one = horizon[horizon["condition"] == "small"]
+    assert len(drawn(dimension_figure(table, of_one, SETTINGS, look("dimension"))).axes) == 2
     figure = drawn(dimension_figure(table, horizon, SETTINGS, look("dimension")))
     gain, per_dimension, horizons = figure.axes
     assert figure.get_suptitle() == "k = 1, texts of 4 tokens"

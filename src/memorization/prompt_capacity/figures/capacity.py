@@ -201,7 +201,8 @@ def dimension_figure(
 ) -> Figure:
     """What prompts of one length hold in models of different width, on texts of the lengths that all of these have.
 
-    The length of prompts is the one that most models have, the shortest of several.
+    The length of prompts is the one that most models have, the shortest of several. A measure that not all models have
+    is left out.
 
     Parameters
     ----------
@@ -215,7 +216,7 @@ def dimension_figure(
     table = capacity_table(mine, horizon)
     places = {name: n for n, name in enumerate(mine.sort_values(["d_model", "condition"])["condition"].unique())}
     looks = layout_looks(table["layout"], settings, plotting)
-    measures = [name for name in WIDTHS if table[name].notna().any()]
+    measures = [name for name in WIDTHS if table.dropna(subset=name)["condition"].nunique() == len(places)]
     with style(plotting):
         figure, axes = panels(1, len(measures), [mark(name, look.color) for name, look in looks.items()], plotting)
         for ax, measure in zip(axes[0], measures, strict=True):
