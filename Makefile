@@ -1,5 +1,5 @@
 # Each target first makes .venv and installs requirements.lock into it.
-# make test FAMILY=NAME runs the tests with NAME in their path or id: the family's own, and its part of the shared ones.
+# make test FAMILY=NAME runs a family's own tests, and its part of the shared ones (tests/selection.py).
 PYTHON ?= python3
 BIN := .venv/bin
 .PHONY: zipf all test report gallery bench bench-gpu
@@ -25,7 +25,7 @@ test: .venv/installed
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile rules
 	$(BIN)/lint-imports
 	$(BIN)/snakemake --lint
-	$(BIN)/pytest $(if $(FAMILY),-k $(FAMILY))
+	$(BIN)/pytest $(if $(FAMILY),--family=$(FAMILY))
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/run.py

@@ -11,6 +11,21 @@ for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--family", help="run this family's tests alone, and its part of the shared ones")
+
+
+def pytest_collection_modifyitems(config, items):
+    if family := config.getoption("--family"):
+        from selection import NAMES, is_of  # here: it imports numpy, which reads the number of threads
+
+        if family not in NAMES:
+            raise pytest.UsageError(f"--family={family}: no such family; allowed: {', '.join(NAMES)}")
+        others = [item for item in items if not is_of(family, item.nodeid)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Study:
     """The whole smoke workflow, made once for all of pytest's workers: look at it, change nothing."""

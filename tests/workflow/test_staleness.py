@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from command_line import ROOT, SMOKE, copy_of_checkout, smoke_jobs, snakemake, stale
+from command_line import ROOT, SMOKE, copy_of_checkout, jobs, smoke_jobs, snakemake, stale
 
 from memorization.families import FAMILIES, complete, configured
 
@@ -23,16 +23,34 @@ def rules_of(family: str, *endings: str) -> set[str]:
     }
 
 
-def seen_by_others(family: str) -> set[str]:
-    """The rules of other families that read this one's files, or what is made of them."""
-    made, found = {path for job in smoke_jobs() if job.rule.name in rules_of(family) for path in job.output}, set()
-    while True:
-        readers = [job for job in smoke_jobs() if made.intersection(job.input)]
-        new = {job.rule.name for job in readers if not job.rule.name.startswith((family, "random_", "following_"))}
-        if new <= found:
-            return found
-        found |= new
-        made |= {path for job in readers for path in job.output}
+def plan(folder: Path, config: dict) -> tuple[list, list]:
+    """All jobs of a study with another configuration, and those of them that would run; no targets."""
+    planned = [job for job in jobs(folder, SMOKE, config=config) if not job.rule.norun]
+    return planned, [job for job in planned if job.dag.needrun(job)]
+
+
+def behind(changed: list, planned: list) -> list:
+    """What must be made again: the jobs that are changed themselves, and all that read what such jobs make."""
+    again, before = set(changed), None
+    while before != len(again):
+        before, made = len(again), {path for job in again for path in job.output}
+        again |= {job for job in planned if made.intersection(job.input)}
+    return list(again)
+
+
+def named(found: list) -> list[str]:
+    """Jobs by their rule and first output, to be compared."""
+    return sorted(f"{job.rule.name}: {job.output[0]}" for job in found)
+
+
+def of_others(family: str, found: list) -> set[str]:
+    """Rules among jobs that are another family's, but for tables and figures of one that only compares the others."""
+    own = {job.rule.name for job in found if job.rule.name.startswith(f"{family}_")}
+    shared = {job.rule.name for job in found if job.wildcards.get("family") == family}  # random sequences, for it
+    comparing = [CONFIGURED[name] for name in {*FAMILY} - {*TRAINED}]
+    tables = {f"{each.name}_{table.name}_table" for each in comparing for table in each.tables}
+    figures = {f"{each.name}_{figure.name}_figure" for each in comparing for figure in each.figures}
+    return {job.rule.name for job in found} - own - shared - tables - figures
 
 
 def test_nothing_is_stale_after_a_run(study):
@@ -62,14 +80,17 @@ def test_inputs_that_were_touched_make_nothing_stale(study, tmp_path):
 
 @pytest.mark.parametrize("family", TRAINED)
 def test_one_more_seed_trains_that_seed_alone(study, family):
-    conditions = CONFIGURED[family].section["conditions"]
-    section = {"conditions": [each | {"seeds": 1 + len(CONFIGURED[family].seeds(each["name"]))} for each in conditions]}
-    planned = stale(study.folder, SMOKE, config={family: section})
-    assert planned[f"{family}_train"] == len(conditions)
-    each_run = [name for name in ("evaluate", "record") if f"{family}_{name}" in rules_of(family)]
-    assert planned[f"{family}_{each_run[0]}"] == len(conditions)
-    assert planned[f"{family}_runs_table"] == 1
-    assert planned.keys() <= {"random_sequences", *rules_of(family), *seen_by_others(family)}
+    conditions, seeds = CONFIGURED[family].section["conditions"], CONFIGURED[family].seeds
+    section = {"conditions": [each | {"seeds": 1 + len(seeds(each["name"]))} for each in conditions]}
+    planned, again = plan(study.folder, {family: section})
+    there = {path for job in smoke_jobs() for path in job.output}
+    new = [job for job in planned if there.isdisjoint(job.output)]
+    assert {int(job.wildcards.seed) for job in new} == {1 + seeds(each["name"])[-1] for each in conditions}
+    trained = [job.wildcards.condition for job in new if job.rule.name == f"{family}_train"]
+    assert Counter(trained) == Counter(each["name"] for each in conditions)
+    assert named(again) == named(behind(new, planned))
+    assert f"{family}_runs_table" in {job.rule.name for job in again}
+    assert not of_others(family, again)
 
 
 @pytest.mark.parametrize("family", FAMILY)
@@ -103,17 +124,17 @@ def test_what_says_how_a_job_runs_makes_nothing_stale(study, family):
 def test_one_number_of_one_condition_trains_that_condition(study, family):
     first, *others = CONFIGURED[family].section["conditions"]
     section = {"conditions": [first | {"learning_rate": 0.002}, *others]}
-    planned = stale(study.folder, SMOKE, config={family: section})
-    trained = [job for job in smoke_jobs() if job.rule.name == f"{family}_train"]
-    on = [first["name"], *(each["name"] for each in CONFIGURED[family].section.get("switches", ()))]
-    on += [each["name"] for each in others if (each.get("pretrained") or {}).get("condition") == first["name"]]
-    assert planned[f"{family}_train"] == sum(job.wildcards.condition in on for job in trained)
-    assert not {"random_sequences", "following_sequences", f"{family}_enumerate"} & planned.keys()
+    planned, again = plan(study.folder, {family: section})
+    trainings = [job for job in planned if job.rule.name == f"{family}_train"]
+    changed = [job for job in trainings if job.wildcards.condition == first["name"]]
+    assert changed
+    assert named(again) == named(behind(changed, planned))
+    assert not of_others(family, again)
 
 
 @pytest.mark.parametrize("family", TRAINED)
 def test_code_makes_stale_what_runs_it_and_no_more(study, tmp_path_factory, family):
-    """A family's figures, then its conditions' rules: neither touches another family, nor does the first train."""
+    """What draws a family's figures is edited: it draws some of them anew, no other family's, and trains nothing."""
     checkout = copy_of_checkout(tmp_path_factory.mktemp("edited"))
     of_family = checkout / f"src/memorization/{family}"
     for module in [*of_family.rglob("figures.py"), *of_family.rglob("figures/*.py")]:
