@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 from sections import complete, plotting
 
-from memorization.atlas.figures.bits import BOUND, LITERATURE, bits_figure
+from memorization.atlas.figures.bits import ACTIVE, LITERATURE, MARKERS, bits_figure
 from memorization.atlas.figures.forgetting import forgetting_figure
 
 
@@ -34,15 +34,17 @@ def points(ax):
 def test_bits_stand_against_what_there_was_per_parameter_active_parameter_and_bit_of_state():
     figure = bits_figure(summary(), plotting(complete(), "atlas", "bits"))
     per_parameter, per_bit = figure.axes
-    np.testing.assert_allclose(points(per_parameter)["o", "full"], (2, 0.81))
-    np.testing.assert_allclose(points(per_parameter)[BOUND, "full"], (2, 0.81))
-    np.testing.assert_allclose(points(per_parameter)[BOUND, "none"], (10, 4.05))
-    np.testing.assert_allclose(points(per_bit)["o", "full"], (200 / 3200, 81 / 3200))
-    assert (BOUND, "none") not in points(per_bit)
+    plain, sparse, *_ = MARKERS  # the second is a lower bound
+    np.testing.assert_allclose(points(per_parameter)[plain, "full"], (2, 0.81))
+    np.testing.assert_allclose(points(per_parameter)[sparse, "none"], (2, 0.81))
+    np.testing.assert_allclose(points(per_parameter)[ACTIVE, "none"], (10, 4.05))
+    np.testing.assert_allclose(points(per_bit)[plain, "full"], (200 / 3200, 81 / 3200))
+    assert (ACTIVE, "none") not in points(per_bit)
     labels = [text.get_text() for text in figure.legends[0].texts]
     assert labels[:2] == ["plain", "sparse"]  # and none of a family without a prior
-    lines = {line.get_label(): line.get_ydata()[0] for line in per_parameter.lines}
-    assert lines.items() >= LITERATURE.items()
+    assert {text.get_text(): text.xy[1] for text in per_parameter.texts} == {
+        k: high for k, (_, high) in LITERATURE.items()
+    }
     assert any(
         np.array_equal(line.get_xdata(), line.get_ydata()) for line in per_bit.lines if len(line.get_xdata()) > 1
     )
@@ -51,7 +53,7 @@ def test_bits_stand_against_what_there_was_per_parameter_active_parameter_and_bi
 
 def test_each_family_has_its_colour():
     figure = bits_figure(summary(), plotting(complete(), "atlas", "bits"))
-    colours = {to_hex(line.get_color()) for line in figure.axes[1].lines if line.get_marker() in ("o", BOUND)}
+    colours = {to_hex(line.get_color()) for line in figure.axes[1].lines if line.get_marker() in MARKERS}
     assert len(colours) == 2
 
 
