@@ -192,7 +192,7 @@ def without_dropped(content, dropped):
     left = bytearray(content)
     for said in dropped:
         unit, first, last, size = re.fullmatch(
-            r"(line|byte)s? (\d+)(?: to (\d+))?: not whole(?: \((\d+) bytes?\))?", said
+            r"(line|byte)s? (\d+)(?: to (\d+))?: (?:not whole JSON|may be part of .*?)(?: \((\d+) bytes?\))?", said
         ).groups()
         first, last = int(first), int(last or first)
         place = slice(begins[first - 1], begins[last] - 1) if unit == "line" else slice(first, last + 1)
@@ -271,6 +271,9 @@ def test_of_files_damaged_at_any_byte_whole_documents_alone_are_kept(wrong, othe
     assert kept > 0.9 * total
 
 
+PART = "may be part of something larger"
+
+
 @pytest.mark.parametrize(
     ("content", "kept", "said"),
     [
@@ -283,17 +286,17 @@ def test_of_files_damaged_at_any_byte_whole_documents_alone_are_kept(wrong, othe
         (b'{"a":1}\n{\n "b": [\n  [2]\n ]\n}\n[3]\n', ['{"a":1}', '{\n "b": [\n  [2]\n ]\n}', "[3]"], []),
         (b'{"a":1}\n{\n "b": [\n  [2]\x00\n ]\n}\n[3]\n', ['{"a":1}', "[3]"], ["lines 2 to 6: not whole (21 bytes)"]),
         (b'{"a":1}\n{"a":2}\0\0\0', ['{"a":1}', '{"a":2}'], ["bytes 15 to 17: not whole"]),
-        (b'1\n"two"\nthree\n4\n5', ["1", '"two"', "4"], ["line 3: not whole (5 bytes)", "line 5: not whole (1 byte)"]),
+        (b'1\n"two"\nthree\n4\n5', ["1", '"two"', "4"], ["line 3: not whole (5 bytes)", f"line 5: {PART} (1 byte)"]),
         (b'{\n "a": 1\n}\nx', ['{\n "a": 1\n}'], ["byte 12: not whole"]),
         (b'{"a":1}xyz', ['{"a":1}'], ["bytes 7 to 9: not whole"]),
-        (b'{"a": [1,', ['{"a": [1]}'], ["byte 8: not whole"]),
+        (b'{"a": [1,', ['{"a": [1]}'], ["cut off at byte 9"]),
         (b'{"a": [1]', ['{"a": [1]}'], ["cut off at byte 9"]),
     ],
 )  # fmt: skip
 def test_what_was_dropped_is_said_by_its_place(content, kept, said):
     found = module.salvage(content)
     assert found.texts == kept
-    assert found.dropped == said
+    assert found.dropped == [each.replace("not whole", "not whole JSON") for each in said]
 
 
 @pytest.mark.parametrize(
@@ -323,12 +326,89 @@ def test_nothing_is_found_in_other_text(content):
     assert module.salvage(content.encode()).texts == []
 
 
+OBJECTS = ['{"a": 1}', '{"b": [1, {"c": "}, {"}]}', "[2, []]", "{}", '{"d": "x: {\\"y\\": 1}"}']
+
+
+def separated(before, between, behind=""):
+    """Documents with text before, between and behind them, and where each of them ends."""
+    text, ends = "", []
+    for number, each in enumerate(OBJECTS):
+        text += before.format(number) + each
+        ends.append(len(text))
+        text += between * (number < len(OBJECTS) - 1)
+    return text + behind, ends
+
+
+SEPARATED = [
+    ("", ","),
+    ("", ", "),
+    ("", ",\n", ",\n"),
+    ("", "\n,"),
+    ("", "\x1e"),
+    ("\x1e", "\n", "\n"),
+    ("\x1e", ""),
+]
+
+
+@pytest.mark.parametrize("signs", SEPARATED)
+def test_documents_that_more_than_space_separates_are_kept_up_to_a_cut(signs):
+    text, ends = separated(*signs)
+    found = module.salvage(text.encode())
+    assert (found.texts, found.dropped) == (OBJECTS, [])
+    for cut in range(ends[1], len(text)):
+        found = module.salvage(text[:cut].encode())
+        assert found.texts == OBJECTS[: sum(end <= cut for end in ends)], text[:cut]
+        rest = text[max(end for end in ends if end <= cut) : cut].strip(", \n\x1e")
+        assert len(found.dropped) == bool(rest)
+
+
+@pytest.mark.parametrize("signs", SEPARATED)
+@pytest.mark.parametrize("wrong", ["\0", "x"])
+def test_damage_in_one_of_them_costs_that_one_alone(signs, wrong):
+    text, ends = separated(*signs)
+    for damaged in range(1, len(OBJECTS)):
+        at = ends[damaged] - 1 if OBJECTS[damaged] == "{}" else ends[damaged] - len(OBJECTS[damaged]) + 1
+        found = module.salvage(f"{text[:at]}{wrong}{text[at:]}".encode())
+        assert found.texts == OBJECTS[:damaged] + OBJECTS[damaged + 1 :], damaged
+        (said,) = found.dropped
+        assert "not whole JSON" in said
+
+
+LABELS = ["prefix: ", "2024-01-01 10:00:00,123 [INFO] worker[3] - ", "{}:", "INFO ", "data:", "true story, "]
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_an_object_behind_other_text_in_its_line_is_kept_and_the_other_text_said(label):
+    objects = [each for each in OBJECTS if each.startswith("{")]
+    lines = [label.replace("{}", str(n)) + each for n, each in enumerate(objects)]
+    content = "\n".join([*lines, lines[0][:-1], f"{lines[0]} and more", objects[0], ""])
+    found = module.salvage(content.encode())
+    assert found.texts == [*objects, objects[0]]
+    check_what_is_said(content.encode(), found)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"a": 1}, {"b": 2}]',  # what an array holds of which the beginning is lost
+        "[1], {}, 2]\n",
+        '{\n x": {"a": 1}\n',
+        '1, {"a": 1}\n',
+        'true, null, {"a": 1}\n',
+        '[12], 3 loaded, {"a": 1} too\n',
+        '\0 {"a": 1}\n',
+    ],
+)
+def test_what_may_be_part_of_a_document_is_no_document_because_of_what_separates_it(content):
+    assert module.salvage(content.encode()).texts in ([], [content.partition(", ")[0]])
+
+
 def test_a_mark_of_the_byte_order_is_left_out_and_counted():
     mark = b"\xef\xbb\xbf"
     assert salvage(mark + LINES).values == RECORDS
     assert salvage(mark + ARRAY).values == [RECORDS]
-    assert module.salvage(mark + b"[1,2,\x003,4]").dropped == ["bytes 7 to 10: not whole"]
-    assert module.salvage('["ü",2,\x003,4]'.encode()).dropped == ["bytes 7 to 10: not whole"]
+    assert module.salvage(mark + b"[1,2,\x003,4]").dropped == ["bytes 7 to 10: not whole JSON"]
+    assert module.salvage('["ü",2,\x003,4]'.encode()).dropped == ["bytes 7 to 10: not whole JSON"]
 
 
 def test_what_nests_too_deeply_is_dropped_and_the_rest_is_kept():
@@ -364,6 +444,10 @@ def test_what_is_kept_is_copied_as_it_was_written(tmp_path, content):
         b"]{\n" * 10**5,
         b"[1,\n" * 10**5,
         b"[\n]x\n" * 10**5,
+        b'{"a":1},' * 10**5 + b"x",
+        b'x: {"a":\n' * 10**5,
+        b"[x] " * 10**5 + b"{",
+        b'\x1e{"a":' * 10**5,
     ],
 )
 def test_no_kind_of_damage_takes_longer_than_its_length_asks_for(content):
@@ -388,7 +472,7 @@ def test_the_command_writes_what_is_whole_and_says_what_it_dropped(tmp_path, cap
     path.write_bytes(LINES[:-20])
     assert main(["salvage", str(path)]) == 0
     printed = capsys.readouterr().out
-    assert "log.salvaged.jsonl: kept 7 lines, dropped 1 piece\n  line 8: not whole (" in printed
+    assert "log.salvaged.jsonl: kept 7 lines, dropped 1 piece\n  line 8: not whole JSON (" in printed
     kept = (tmp_path / "log.salvaged.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in kept] == RECORDS[:7]
     assert path.read_bytes() == LINES[:-20]
@@ -399,9 +483,21 @@ def test_a_file_in_which_nothing_is_whole_is_refused(tmp_path, capsys, content):
     path = tmp_path / "x.json"
     path.write_bytes(content)
     assert main(["salvage", str(path)]) == 1
-    assert "x.json: nothing in it is whole" in capsys.readouterr().err
+    assert "x.json: no whole document in it stands by itself" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [path]
     assert main(["salvage", str(tmp_path / "none.json")]) == 1
+
+
+def test_what_is_recovered_takes_the_place_of_nothing(tmp_path, capsys):
+    (tmp_path / "x.json").write_bytes(ARRAY[:-1])
+    (tmp_path / "table.csv").write_bytes(b"a\n1\n")
+    (tmp_path / "x.salvaged.json").write_bytes(b"{}")
+    for arguments, to in ((["--to", str(tmp_path / "table.csv")], "table.csv"), ([], "x.salvaged.json")):
+        before = (tmp_path / to).read_bytes()
+        assert main(["salvage", str(tmp_path / "x.json"), *arguments]) == 1
+        said = f"{tmp_path / to}: already exists; allowed: another path by --to"
+        assert capsys.readouterr().err == f"memorization: {said}\n"
+        assert (tmp_path / to).read_bytes() == before
 
 
 def test_the_damaged_file_is_never_written_over(tmp_path, capsys):

@@ -27,6 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"memorization: {error}", file=sys.stderr)
         return 1
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):  # as torch says it
+            raise
+        print("memorization: the command needs more memory than there is", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

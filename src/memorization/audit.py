@@ -6,9 +6,9 @@ so that a colleague's results or an archive can be audited. A file is
 missing
     not on disk.
 damaged
-    not whole, or without a note of what made it. A figure has no digest: damage is found if its format shows it.
+    not whole, or without a note of what made it.
 stale
-    made with other parameters, code, inputs or wildcards.
+    made with other parameters, code, inputs or wildcards, or converted since.
 of another run
     made from inputs with other contents than those on disk.
 downstream
@@ -17,21 +17,32 @@ fresh
     none of these.
 
 The device and the versions of packages make nothing stale, as in the workflow.
+
+Tables, arrays and weights have a digest of their contents, which are read and compared. CSV, text, pages and JSON have
+none: they are compared with what follows from other results, the CSV always, the others where the ``audited`` module of
+their family says how. Of a figure and of a model's ``config.json`` only the form and the note of what made them are
+looked at: a change that leaves both whole is not found.
 """
 
 import argparse
+import importlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import yaml
+
+from memorization.families import FAMILIES
 from memorization.figure_files import read_figure_made_by
-from memorization.files import DamagedFile, read_arrays, read_made_by, read_table, refusing_damage
+from memorization.files import DamagedFile, ForeignFile, read_arrays, read_made_by, read_table, refusing_damage
 from memorization.job import _decoded
 from memorization.provenance import ROOT, canonical
 
@@ -90,7 +101,7 @@ def run(targets: Iterable[str], directory: Path, configfiles: Iterable[Path]) ->
     """
     if not directory.is_dir():
         raise NotADirectoryError(f"{directory}: no such folder")
-    findings = audit(planned_files(targets, configfiles), directory)
+    findings = audit(planned_files(targets, configfiles, directory), directory)
     counts = Counter(finding.state for finding in findings)
     for finding in findings:
         if finding.state != "fresh":
@@ -99,11 +110,11 @@ def run(targets: Iterable[str], directory: Path, configfiles: Iterable[Path]) ->
     return int(counts["fresh"] < len(findings))
 
 
-def planned_files(targets: Iterable[str], configfiles: Iterable[Path]) -> list[Planned]:
+def planned_files(targets: Iterable[str], configfiles: Iterable[Path], directory: Path) -> list[Planned]:
     """All files that this checkout's workflow would make for targets, inputs before what is made from them.
 
-    This is a dry run of Snakemake in an empty folder, because even a dry run writes into its folder. Existing files do
-    not matter: each input is another rule's output.
+    This is a dry run of Snakemake in another folder, because even a dry run writes into its folder. There nothing is
+    made; it has links to what the configuration names in ``directory``, to which relative paths are relative.
 
     Raises
     ------
@@ -115,14 +126,14 @@ def planned_files(targets: Iterable[str], configfiles: Iterable[Path]) -> list[P
     from snakemake.settings.enums import Quietness
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
-    output = OutputSettings(quiet={Quietness.ALL}, enable_file_logging=False)
+    output, configfiles = OutputSettings(quiet={Quietness.ALL}, enable_file_logging=False), list(configfiles)
     try:
         with TemporaryDirectory() as folder, SnakemakeApi(output) as api:
             workflow = api.workflow(
                 resource_settings=ResourceSettings(),
-                config_settings=ConfigSettings(configfiles=list(configfiles)),
+                config_settings=ConfigSettings(configfiles=configfiles),
                 snakefile=ROOT.parent / "Snakefile",
-                workdir=Path(folder),
+                workdir=_linked(Path(folder), directory.resolve(), _texts_of(configfiles)),
             )
             workflow.dag(DAGSettings(targets=set(targets))).execute_workflow(executor="dryrun")
             layers = workflow._workflow.dag.toposorted()
@@ -130,6 +141,37 @@ def planned_files(targets: Iterable[str], configfiles: Iterable[Path]) -> list[P
             return [file for job in jobs if job.is_script for file in _outputs(job)]
     except (ApiError, WorkflowError, RuleException) as error:
         raise ValueError(_one_line(error)) from error
+
+
+def _texts_of(configfiles: Iterable[Path]) -> set[str]:
+    """All texts in the configuration's files, any of which may be a path. Snakemake says which cannot be read."""
+    texts, config = set(), ROOT.parent / "config"
+    for path in (config / "config.yaml", *config.glob("families/*.yaml"), *configfiles):
+        try:
+            values = [yaml.safe_load(path.read_text("utf-8"))]
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        for value in values:  # which grows meanwhile
+            if isinstance(value, dict | list):
+                values += value.values() if isinstance(value, dict) else value
+            elif isinstance(value, str):
+                texts.add(value)
+    return texts
+
+
+def _linked(folder: Path, directory: Path, names: Iterable[str]) -> Path:
+    """A folder in ``folder`` with links to those of the relative paths ``names`` that are there in ``directory``.
+
+    It lies as deep as ``directory``, so that paths may begin with ``..``.
+    """
+    root, place = os.path.abspath(folder), os.path.abspath(f"{folder}/{directory}")
+    os.makedirs(place)
+    for name in sorted({os.path.normpath(name) for name in names if not os.path.isabs(name)}):  # folders first
+        there, link = os.path.normpath(directory / name), os.path.normpath(f"{place}/{name}")
+        if os.path.exists(there) and link.startswith(f"{root}/") and not os.path.exists(link):
+            os.makedirs(os.path.dirname(link), exist_ok=True)
+            os.symlink(there, link)
+    return Path(place)
 
 
 def audit(planned: Iterable[Planned], directory: Path) -> list[Finding]:
@@ -143,21 +185,21 @@ def audit(planned: Iterable[Planned], directory: Path) -> list[Finding]:
     findings: dict[str, Finding] = {}
     digests: dict[str, str] = {}  # of the files on disk, by path
     for file in planned:
-        findings[file.path] = _finding(file, directory / file.path, findings, digests)
+        findings[file.path] = _finding(file, directory, findings, digests)
     return list(findings.values())
 
 
-def _finding(file: Planned, path: Path, findings: dict[str, Finding], digests: dict[str, str]) -> Finding:
+def _finding(file: Planned, directory: Path, findings: dict[str, Finding], digests: dict[str, str]) -> Finding:
+    path = directory / file.path
     if not path.exists():
         return Finding(file.path, "missing")
     if not path.is_file():
         return Finding(file.path, "damaged", "no file")
     try:
         made_by, noted = _read(path)
-    except DamagedFile as error:
-        why = re.sub(r"^damaged \((.*)\); delete it.*", r"\1", str(error).removeprefix(f"{path}: "))
-        return Finding(file.path, "damaged", why)
-    if "sha256" in made_by:  # a figure has none, but is no input either
+    except UNREADABLE as error:
+        return Finding(file.path, "damaged", _why(error, path))
+    if path.suffix in READERS:  # others have no digest
         digests[file.path] = made_by["sha256"]
     differences = list(_differences(made_by, file))
     if differences:
@@ -171,7 +213,20 @@ def _finding(file: Planned, path: Path, findings: dict[str, Finding], digests: d
         first, *others = causes
         why = f"made from {first}, which is {findings[first].state}" + f", and {len(others)} more" * bool(others)
         return Finding(file.path, "downstream", why, tuple(causes))
+    try:
+        _check_text(file, directory, made_by)
+    except UNREADABLE as error:
+        return Finding(file.path, "damaged", _why(error, path))
     return Finding(file.path, "fresh")
+
+
+def _why(error: Exception, path: Path) -> str:
+    """Why a file cannot be read, or one that it is compared with, without what is to be done about it."""
+    if isinstance(error, MemoryError):
+        return "it does not fit into memory"
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename or error}, which it is compared with, is missing"
+    return re.sub(r"damaged \((.*)\); delete it.*", r"\1", str(error).removeprefix(f"{path}: "))
 
 
 def _causes(finding: Finding) -> tuple[str, ...]:
@@ -204,7 +259,7 @@ def _read(path: Path) -> tuple[dict, dict[str, str]]:
         elif path.suffix == ".html":
             made_by = _read_page(path)
         elif path.suffix == ".txt":
-            made_by = read_made_by(path.with_suffix(".parquet"))
+            made_by = _read_text(path)
         elif path.suffix == ".csv":
             made_by = _read_csv(path)
         elif path.suffix in READERS:
@@ -217,11 +272,27 @@ def _read(path: Path) -> tuple[dict, dict[str, str]]:
         return made_by, {name: str(digest) for name, digest in noted.items()}
 
 
+def _beside(path: Path, name: str) -> Path:
+    """The file of that name beside another, which is not whole without it."""
+    beside = path.with_name(name)
+    if not beside.is_file():
+        raise DamagedFile(path, f"{name} beside it, which says what made it, is missing")
+    return beside
+
+
 def _read_json(path: Path) -> dict:
     """What made a JSON file: it says so, or ``config.json`` beside it does, of a tokenizer that takes no other keys."""
     found = json.loads(path.read_text("utf-8"))
-    beside = path.with_name("config.json")
-    return found["made_by"] if "made_by" in found else json.loads(beside.read_text("utf-8"))["made_by"]
+    if not isinstance(found, dict):
+        raise ForeignFile(path)
+    if "made_by" in found:
+        return found["made_by"]
+    if path.name != "tokenizer.json":
+        raise ForeignFile(path)
+    beside = json.loads(_beside(path, "config.json").read_text("utf-8"))
+    if "made_by" not in beside:
+        raise DamagedFile(path, "config.json beside it does not say what made it")
+    return beside["made_by"]
 
 
 def _read_page(path: Path) -> dict:
@@ -230,6 +301,8 @@ def _read_page(path: Path) -> dict:
     head.feed(text)
     if not text.endswith("</html>\n"):
         raise DamagedFile(path, "not a whole page")
+    if not head.made_by:
+        raise ForeignFile(path)
     return json.loads(head.made_by)
 
 
@@ -241,11 +314,19 @@ class _Head(HTMLParser):
             self.made_by = dict(attrs)["content"]
 
 
+def _read_text(path: Path) -> dict:
+    """What made a text: the Parquet file beside it says so."""
+    text = path.read_bytes().decode("utf-8")
+    if not text.endswith("\n"):
+        raise DamagedFile(path, "its last line is not whole" if text else "it is empty")
+    return read_made_by(_beside(path, path.with_suffix(".parquet").name))
+
+
 def _read_csv(path: Path) -> dict:
     """What made a CSV: it is what the Parquet file beside it holds, which says so."""
     from memorization.csv_files import csv_text
 
-    beside = path.with_suffix(".parquet")
+    beside = _beside(path, path.with_suffix(".parquet").name)
     if path.read_bytes().decode("utf-8") != csv_text(read_table(str(beside))):
         raise DamagedFile(path, f"it is not what {beside.name} holds")
     return read_made_by(beside)
@@ -258,6 +339,29 @@ def _read_tensors(path: Path) -> None:
 
 
 READERS = {".npz": read_arrays, ".parquet": read_table, ".safetensors": _read_tensors}  # they check the digest
+UNREADABLE = (DamagedFile, FileNotFoundError, MemoryError)
+
+
+def _check_text(file: Planned, directory: Path, made_by: dict) -> None:
+    """Compare a text with what present code makes of other results, if its family says how.
+
+    Raises
+    ------
+    DamagedFile
+        If it is another, or something that it is compared with cannot be read.
+    """
+    path = directory / file.path
+    for family in FAMILIES:
+        module = f"memorization.{family.name}.audited"
+        if path.suffix in READERS or not file.path.startswith(f"results/{family.name}/") or not find_spec(module):
+            continue
+        for pattern, text_of in importlib.import_module(module).TEXTS.items():
+            if not path.match(pattern):
+                continue
+            with refusing_damage(path):
+                expected = text_of(path, made_by, [directory / name for name in sorted(file.inputs)])
+                if path.read_bytes().decode("utf-8") != expected:
+                    raise DamagedFile(path, "it is not what follows from the other results")
 
 
 def _differences(made_by: dict, file: Planned) -> Iterator[str]:
@@ -269,6 +373,7 @@ def _differences(made_by: dict, file: Planned) -> Iterator[str]:
         if paths:
             yield f"inputs: made {how} {_some(sorted(paths))}"
     yield from _unequal("code", made_by.get("code", NOTHING), file.code)
+    yield from _unequal("converted", made_by.get("converted", NOTHING), NOTHING)  # noted by a command, not by a rule
 
 
 def _unequal(where: str, then, now) -> Iterator[str]:

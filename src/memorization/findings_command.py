@@ -19,7 +19,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
         help="print the findings of a family, of one run or of two side by side, as a Markdown table",
         description="Print each finding of FAMILY in a run, or in two runs of the study, such as the default run and "
         "one with other seeds. Of a difference it then says in how many of the two its interval excludes 0 on the "
-        "first run's side.",
+        "first run's side. Two runs that share a seed are refused.",
     )
     parser.add_argument("family", metavar="FAMILY", help="whose findings")
     parser.add_argument("first", metavar="DIR", type=Path, help="a folder that holds results/")
@@ -30,6 +30,8 @@ def add(subparsers: argparse._SubParsersAction) -> None:
 def _print(options: argparse.Namespace) -> None:
     folders = [options.first] if options.second is None else [options.first, options.second]
     tables = [_findings(options.family, folder) for folder in folders]
+    if len(tables) == 2:
+        check_independent(*tables, options.second)
     print("\n".join(listed(*tables) if len(tables) == 1 else compared(*tables)))
 
 
@@ -50,12 +52,40 @@ def compared(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[str]:
         yield _line(row, [_of_run(row), _of_run(row, "_2"), held(row)])
 
 
+def check_independent(first: pd.DataFrame, second: pd.DataFrame, where: Path) -> None:
+    """Refuse two runs that share a seed: a seed counts once.
+
+    Parameters
+    ----------
+    first, second : findings of two runs
+    where : the folder of the second, for the message
+
+    Raises
+    ------
+    ValueError
+        One line, of the first finding of which both have a seed.
+    """
+    both = first.merge(second, on=["finding", "condition", "unit"], suffixes=("", "_2"))
+    for row in both.to_dict("records"):
+        if shared := _seeds(row["seeds"]) & _seeds(row["seeds_2"]):
+            of = f"{row['finding']}, {row['condition']}"
+            raise ValueError(f"{where}: has seed {min(shared)} of '{of}', as the first run has; allowed: other seeds")
+
+
+def _seeds(values: str) -> set[int]:
+    """Of ``seed:value`` of each seed."""
+    return {int(value.partition(":")[0]) for value in values.split()}
+
+
 def _findings(family: str, folder: Path) -> pd.DataFrame:
-    """The findings of a run; FileNotFoundError if it has none of the family."""
+    """The findings of a run; FileNotFoundError if it has none of the family, ValueError if they name no seeds."""
     path = folder / f"results/tables/{family}_findings.parquet"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    return read_table(str(path))
+    table = read_table(str(path))
+    if "seeds" not in table:
+        raise ValueError(f"{path}: made by an earlier version of this workflow; make it again")
+    return table
 
 
 def _line(row: dict, values: list[str]) -> str:

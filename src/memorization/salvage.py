@@ -12,6 +12,7 @@ from pathlib import Path
 
 from memorization.files import atomic_write
 from memorization.json_documents import (
+    CLOSES,
     ONLY_SPACE,
     SPACE,
     SPACES,
@@ -22,12 +23,14 @@ from memorization.json_documents import (
     read_json,
     whole_documents,
 )
+from memorization.json_separated import RECORD_SEPARATOR, is_listed, labelled, members, records
+from memorization.new_files import check_new
 
 STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)  # in a damaged text
 
 
 class NothingToSalvage(ValueError):
-    """Nothing in the file is whole; the message names the file."""
+    """No whole document in the file stands by itself; the message names the file."""
 
 
 @dataclass
@@ -58,14 +61,17 @@ def salvage_file(path: Path, to: Path | None = None) -> None:
     Raises
     ------
     NothingToSalvage
-        If nothing is whole. Then nothing is written.
+        If no whole document stands by itself. Then nothing is written.
+    FileExistsError
+        If ``to`` is there already.
     """
     to = to or path.with_name(f"{path.stem}.salvaged{path.suffix}")
     if to.resolve() == path.resolve():
         raise ValueError(f"{to}: is the damaged file itself; allowed: another one")
+    check_new(to, "another path by --to")
     found = salvage(path.read_bytes())
     if not found.texts:
-        raise NothingToSalvage(f"{path}: nothing in it is whole")
+        raise NothingToSalvage(f"{path}: no whole document in it stands by itself")
     with atomic_write(to) as part:
         Path(part).write_bytes("".join(f"{text}\n" for text in found.texts).encode())
     kept = _count(len(found.texts), "line" if found.lines else "document")
@@ -79,7 +85,8 @@ def salvage(content: bytes) -> Salvaged:
     Whole documents are kept. Each begins at the beginning of a line or directly after another document, and ends at the
     end of a line or where another one begins. A single number, text or word counts only on a line of its own. If each
     document is on its own line, the file is one of JSON lines. What may be part of a larger, broken document is left
-    out.
+    out. Documents may also stand behind a record separator each (RFC 7464), or behind other text in their line, as in a
+    log; and a text that begins with several may have commas between them.
 
     If no document is whole, the members of the first one are kept up to the damage, and open containers are closed
     after their last whole member. After the damage only members of the outermost container are kept, because only
@@ -89,7 +96,7 @@ def salvage(content: bytes) -> Salvaged:
     if is_json(text):
         return Salvaged([text.strip(SPACE)], lines=False)
     first_byte = len(content) - _size(text)
-    if documents := whole_documents(text):
+    if documents := _documents(text):
         lines = all(is_line(text, *place) for place in documents)
         dropped = _left_out(text, documents, lines, first_byte)
         return Salvaged([text[start:end] for start, end in documents], lines, dropped)
@@ -98,18 +105,50 @@ def salvage(content: bytes) -> Salvaged:
     return Salvaged([document] if document else [], False, dropped or [f"cut off at byte {len(content)}"])
 
 
+def _documents(text: str) -> list[tuple[int, int]]:
+    """The beginning and end of each whole document, in the order of the text."""
+    found = records(text) or _listed(text) or whole_documents(text)
+    return sorted([*found, *labelled(text, found)])
+
+
+def _listed(text: str) -> list[tuple[int, int]]:
+    """The whole documents of a text that begins with several and commas between them; none if it does not.
+
+    They are read as what an array holds, of which both brackets are missing. If the closing one is there, the opening
+    one may be lost, with which they are parts of a document.
+    """
+    start = SPACES.match(text).end()
+    if text[start : start + 1] not in CLOSES:
+        return []
+    array = f"[{text.rstrip(f'{SPACE},')}]"
+    if is_json(array):
+        return members(text, start, every=True)[0]
+    read = read_json(array, 0)
+    if not read.closers:
+        return []
+    found, end = members(text, start)
+    if not is_listed(text, [*found, (end, end)]):
+        return []
+    behind = _behind(array, read)
+    if behind is not None and behind > end:
+        return found + members(text, SPACES.match(text, behind - 1).end())[0]
+    return found + [(end + a, end + b) for a, b in whole_documents(text[end:])] if is_listed(text, found) else []
+
+
 def _left_out(text: str, documents: list[tuple[int, int]], lines: bool, byte: int) -> list[str]:
     """A message for each piece between ``documents``: its lines and size, or its bytes, counted from ``byte``."""
     said, line, behind = [], 1, 0
     for start, end in [*documents, (len(text), len(text))]:
-        if piece := text[behind:start].strip(SPACE):
+        piece = text[behind:start].strip(SPACE)
+        if piece.strip(f"{SPACE},{RECORD_SEPARATOR}"):
             begin, size = SPACES.match(text, behind).end(), _size(piece)
             first_line, first_byte = line + text.count("\n", behind, begin), byte + begin - behind
+            why = "may be part of something larger" if is_json(piece) else "not whole JSON"
             if lines:
                 place = _range("line", first_line, first_line + piece.count("\n"))
-                said.append(f"{place}: not whole ({_count(size, 'byte')})")
+                said.append(f"{place}: {why} ({_count(size, 'byte')})")
             else:
-                said.append(f"{_range('byte', first_byte, first_byte + size - 1)}: not whole")
+                said.append(f"{_range('byte', first_byte, first_byte + size - 1)}: {why}")
         line, byte, behind = line + text.count("\n", behind, end), byte + _size(text[behind:end]), end
     return said
 
@@ -124,7 +163,7 @@ def _count(number: int, unit: str) -> str:
 
 def _document(text: str) -> tuple[str, int, int]:
     """The text that is kept of a damaged document, and the beginning and end of what is not."""
-    start = len(text) - len(text.lstrip(SPACE))
+    start = len(text) - len(text.lstrip(f"{SPACE}{RECORD_SEPARATOR}"))
     read = read_json(text, start)
     if not is_begun(text, start, read):
         return "", start, len(text)

@@ -1,6 +1,9 @@
 import subprocess
 import sys
+from pathlib import Path
+from unittest.mock import Mock
 
+import memory_layer_facts
 import pytest
 import torch
 import yaml
@@ -8,7 +11,8 @@ from command_line import ROOT
 
 from memorization.__main__ import main
 from memorization.configuration import ConfigurationError
-from memorization.memory_layer import commands
+from memorization.files import read_made_by, write_arrays, write_table
+from memorization.memory_layer import commands, inspection
 from memorization.memory_layer.model import build
 from memorization.models.memory_layer_conversion import RouterMemory
 from memorization.training.checkpoints import read_tensors, write_tensors
@@ -120,6 +124,35 @@ def test_a_condition_is_that_of_the_configuration_with_overlays(tmp_path):
         commands.configured_condition(name, [overlay])
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you …")])
+def test_a_lack_of_memory_is_one_line_and_another_error_is_none(checkpoint, run, monkeypatch, error):
+    """A small file of torch.save may hold an expanded tensor of any size."""
+    monkeypatch.setattr(inspection, "differences", Mock(side_effect=error))
+    status, _, said = run(checkpoint, "--against", checkpoint)
+    assert (status, said) == (1, "memorization: the command needs more memory than there is\n")
+    monkeypatch.setattr(inspection, "differences", Mock(side_effect=RuntimeError("a mistake in the code")))
+    with pytest.raises(RuntimeError, match="a mistake in the code"):
+        run(checkpoint, "--against", checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"memory_layer: {defaults: [", "is no YAML (while parsing a flow node"),
+        (b"- memory_layer\n", "a list; allowed: keys with values"),
+        (b"memory_layer", "a str; allowed: keys with values"),
+        (b"\xff", "is no YAML ("),
+    ],
+)
+def test_an_overlay_that_is_no_configuration_is_one_line(checkpoint, tmp_path, capsys, content, said):
+    (tmp_path / "overlay.yaml").write_bytes(content)
+    arguments = ["inspect", str(checkpoint), "--condition", "memory", "--configfile", str(tmp_path / "overlay.yaml")]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"memorization: {tmp_path / 'overlay.yaml'}: {said}")
+    assert error.count("\n") == 1
+
+
 def test_commands_of_others_need_no_torch_for_this_one():
     code = "import sys, memorization.memory_layer.commands; print('torch' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -154,8 +187,29 @@ def test_a_router_becomes_flat_keys_again(checkpoint, tmp_path, capsys):
     assert first.keys() == last.keys()
     for name, tensor in first.items():
         torch.testing.assert_close(last[name], tensor)
-    assert main(["convert", str(flat), str(again)]) == 1
+    assert main(["convert", str(flat), str(tmp_path / "none.safetensors")]) == 1
     assert f"{flat}: its keys are flat already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("forms", [["flat"], ["router"], ["router", "flat"]], ids="-".join)
+def test_a_trace_of_a_converted_checkpoint_is_of_the_model_with_its_keys(checkpoint, run, tmp_path, forms):
+    for n, form in enumerate(forms):
+        checkpoint, source = tmp_path / f"{n}.safetensors", checkpoint
+        assert main(["convert", str(source), str(checkpoint), "--keys", form]) == 0
+    assert run(checkpoint, "--trace")[1][-1] == "every tensor fits the model"
+    assert run(checkpoint, "--trace", "--condition", "same")[1][-1].startswith("first mismatch: layers.1.feed_forward.")
+    of_rule = {"params": {"condition": CONDITION}, "wildcards": {"form": form}}  # as the rule notes it
+    write_tensors(tmp_path / "rule.safetensors", read_tensors(checkpoint), of_rule)
+    assert run(tmp_path / "rule.safetensors", "--trace")[1][-1] == "every tensor fits the model"
+
+
+def test_a_conversion_takes_the_place_of_nothing(checkpoint, tmp_path, capsys):
+    before = checkpoint.read_bytes()
+    (tmp_path / "table.parquet").write_bytes(b"x")
+    for to in (checkpoint, tmp_path / "table.parquet", tmp_path):
+        assert main(["convert", str(checkpoint), str(to)]) == 1
+        assert capsys.readouterr().err == f"memorization: {to}: already exists; allowed: another path\n"
+    assert (checkpoint.read_bytes(), (tmp_path / "table.parquet").read_bytes()) == (before, b"x")
 
 
 def test_what_has_no_keys_is_not_converted(tmp_path, capsys):
@@ -170,3 +224,82 @@ def test_what_has_no_keys_is_not_converted(tmp_path, capsys):
 def test_show_names_what_is_not_there(tmp_path, capsys):
     assert main(["show", "memory", "0", "train/1", "--results", str(tmp_path)]) == 1
     assert "no checkpoint of memory, seed 0" in capsys.readouterr().err
+
+
+DATASET = "results/memory_layer/datasets/pairs/seed0"
+TRAINED = "results/memory_layer/checkpoints/memory/seed0/step1.safetensors"
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch) -> Path:
+    """A folder with a data set and a checkpoint that notes it, as rules write them."""
+    monkeypatch.chdir(tmp_path)
+    Path(DATASET).parent.mkdir(parents=True)
+    Path(TRAINED).parent.mkdir(parents=True)
+    make_data()
+    made_from = {f"{DATASET}_tokens.npz": read_made_by(f"{DATASET}_tokens.npz")}
+    made = memory_layer_facts.facts()
+    model = build(memory_layer_facts.CONDITION, made.vocabulary, made.length)
+    params = {"condition": memory_layer_facts.CONDITION}
+    write_tensors(TRAINED, model.state_dict(), {"params": params, "made_from": made_from})
+    return tmp_path
+
+
+def make_data(**change) -> None:
+    made_by = {"rule": "some", "params": {"dataset": change}}
+    write_table(f"{DATASET}.parquet", memory_layer_facts.table(**change), made_by)
+    write_arrays(f"{DATASET}_tokens.npz", memory_layer_facts.arrays(**change), made_by)
+
+
+def show(capsys) -> tuple[int, str, str]:
+    item = memory_layer_facts.table().iloc[0]
+    status = main(["show", "memory", "0", f"{item['split']}/{item['item']}"])
+    return status, *capsys.readouterr()
+
+
+def test_show_prints_the_answer_of_a_run(trained, capsys):
+    status, printed, error = show(capsys)
+    assert (status, error) == (0, "")
+    assert printed.startswith(f"text: {memory_layer_facts.table()['text'].iloc[0]!r}\n")
+
+
+def other_data() -> None:
+    make_data(size=50)
+
+
+def other_texts() -> None:
+    """Made again without the tokens."""
+    tokens = Path(f"{DATASET}_tokens.npz").read_bytes()
+    make_data(size=50)
+    Path(f"{DATASET}_tokens.npz").write_bytes(tokens)
+
+
+def convert_in_place() -> None:
+    assert main(["convert", TRAINED, TRAINED.replace("step1", "step2")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (other_data, f"{TRAINED}: made of another {DATASET}_tokens.npz than is there now; make it again"),
+        (other_texts, f"{DATASET}.parquet: not made together with {DATASET}_tokens.npz; make both again"),
+        (
+            lambda: Path(f"{DATASET}.parquet").unlink(),
+            f"{DATASET}.parquet: no such file; it has the texts of {DATASET}_tokens.npz",
+        ),
+        (
+            lambda: Path(f"{DATASET}_tokens.npz").unlink(),
+            f"{DATASET}_tokens.npz: no such file; {TRAINED} was made of it",
+        ),
+        (
+            convert_in_place,
+            f"{TRAINED.replace('step1', 'step2')}: its keys were converted to flat; allowed: a checkpoint as it was "
+            "trained",
+        ),
+    ],
+    ids=["data", "texts", "no texts", "no tokens", "converted"],
+)
+def test_show_puts_no_files_of_different_runs_together(trained, capsys, change, said):
+    change()
+    capsys.readouterr()
+    assert show(capsys) == (1, "", f"memorization: {said}\n")

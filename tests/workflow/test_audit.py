@@ -1,10 +1,12 @@
 """The audit of a study: every file that is not what it would be made as is named, with why."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from safetensors.numpy import load_file
 from memorization import audit as module
 from memorization.__main__ import main
 from memorization.files import DamagedFile, read_arrays, read_made_by, write_arrays
+from memorization.training.checkpoints import read_tensors, write_tensors
 
 EVALUATION = smoke_job("_evaluate")
 FAMILY = EVALUATION.rule.name.removesuffix("_evaluate")
@@ -26,6 +29,7 @@ POOLED = f"results/tables/{FAMILY}_runs.parquet"
 CHECKPOINT = next(path for path in map(str, TRAINING.output) if path.endswith(".safetensors"))
 FIGURE = next(job for job in smoke_jobs() if CHECKPOINT in job.input and job.rule.name.endswith("_figure"))
 FIGURES = [*map(str, FIGURE.output)]
+CONVERTED = {"converted": "flat"}
 
 
 @pytest.fixture
@@ -72,7 +76,12 @@ def flipped(path: Path) -> None:
 
 
 def saved_again(path: Path) -> None:
-    pd.read_parquet(path).to_parquet(path)
+    if path.suffix == ".parquet":
+        pd.read_parquet(path).to_parquet(path)
+    else:
+        path.write_text(
+            json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "made_by"})
+        )
 
 
 @pytest.mark.parametrize(
@@ -89,6 +98,72 @@ def test_what_is_not_whole_or_not_there_is_named(capsys, folder, name, damage, s
     status, lines = audit(capsys, folder, "--", POOLED)
     assert status == 1
     assert any(line.startswith(f"{name}: {said}") for line in lines), lines
+
+
+@pytest.mark.parametrize("name", ["config.json", "examples.json"])
+def test_a_json_file_that_was_saved_again_is_a_row_and_the_list_goes_on(capsys, folder, name):
+    path = TEXTS[name]
+    saved_again(folder / path)
+    status, lines = audit(capsys, folder, "--", path)
+    assert status == 1
+    assert re.search(r"files: .*[12] damaged$", lines[-1])  # a tokenizer takes the note of the file beside it
+    assert f"{path}: damaged: not made by this workflow, or saved again by another tool" in lines
+
+
+def test_what_the_note_stands_in_is_missing_and_the_list_goes_on(capsys, folder):
+    """The files beside it that have none of their own are rows."""
+    paths = {
+        str(path): beside
+        for job in smoke_jobs()
+        for path in job.output
+        for beside in [
+            {".csv": f"{Path(path).stem}.parquet", ".txt": f"{Path(path).stem}.parquet"}.get(Path(path).suffix)
+        ]
+        if beside
+    } | {TEXTS["tokenizer.json"]: "config.json"}
+    for path, beside in paths.items():
+        (folder / path).with_name(beside).unlink(missing_ok=True)
+    status, lines = audit(capsys, folder)
+    assert status == 1
+    for path, beside in paths.items():
+        assert f"{path}: damaged: {beside} beside it, which says what made it, is missing" in lines
+        assert f"{Path(path).with_name(beside)}: missing" in lines
+
+
+def test_a_converted_checkpoint_is_not_what_the_rule_made(folder):
+    """As the command ``convert`` notes it, in the place of the rule's."""
+    write_tensors(folder / CHECKPOINT, read_tensors(folder / CHECKPOINT), read_made_by(folder / CHECKPOINT) | CONVERTED)
+    assert str(findings(folder)[CHECKPOINT]) == f'{CHECKPOINT}: stale: converted: "flat" in the file, nothing now'
+
+
+def test_what_does_not_fit_into_memory_is_a_row(folder, monkeypatch):
+    monkeypatch.setitem(module.READERS, ".npz", Mock(side_effect=MemoryError))
+    assert str(findings(folder)[TRAJECTORY]) == f"{TRAJECTORY}: damaged: it does not fit into memory"
+
+
+def test_what_the_configuration_names_is_linked_by_paths_relative_to_the_folder(tmp_path):
+    """And nothing else of it: what runs made there is not looked at when jobs are planned."""
+    directory = tmp_path / "studies/mine"
+    for name in ("a.npy", "../shared/b.npy", "results/imported/c.npy", "model/config.json", "logs/x", "d.npy"):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(name)
+    before = sorted(tmp_path.rglob("*"))
+    named = ["a.npy", "../shared/b.npy", "results/imported/c.npy", "model/config.json", "./model", "none.npy"]
+    others = ["", ".", "..", "/etc", "x" * 10**4, "a\0", "../" * 50 + "etc"]
+    place = module._linked(tmp_path / "plan", directory, [*named, *others])
+    assert {name for name in named if (place / name).exists()} == {*named} - {"none.npy"}
+    assert {path.name for path in place.iterdir()} == {"a.npy", "results", "model"}
+    assert [path.name for path in (place / "results").rglob("*")] == ["imported", "c.npy"]
+    assert (place / "../shared/b.npy").read_text() == "../shared/b.npy"
+    shutil.rmtree(tmp_path / "plan")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_that_no_rule_makes_is_no_target_although_it_is_there(capsys, tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/old.pdf").touch()
+    assert main(["audit", "--directory", str(tmp_path), "--", "results/old.pdf"]) == 1
+    assert "results/old.pdf" in capsys.readouterr().err
 
 
 def test_a_file_of_another_run_is_named(capsys, folder):
@@ -125,7 +200,7 @@ def downstream_of(made: set[str]) -> set[str]:
 @cache
 def planned_files() -> list[module.Planned]:
     """Of a family, what its pooled tables and a figure of its weights are made of."""
-    return module.planned_files([POOLED, FIGURES[0]], [SMOKE])
+    return module.planned_files([POOLED, FIGURES[0]], [SMOKE], Path())
 
 
 def findings(folder: Path, planned: list[module.Planned] | None = None) -> dict[str, module.Finding]:
@@ -195,11 +270,31 @@ TEXTS = {  # one of each kind
     "page" if Path(path).suffix == ".html" else Path(path).name: str(path)
     for job in smoke_jobs()
     for path in job.output
-    if Path(path).suffix in (".html", ".json")
+    if Path(path).suffix in (".html", ".json", ".txt")
 }
+NOTED = {kind: path for kind, path in TEXTS.items() if not kind.endswith(".txt")}
 
 
 @pytest.mark.parametrize("name", TEXTS.values(), ids=TEXTS)
+def test_a_text_that_is_altered_is_damaged_if_it_follows_from_other_results(folder, name):
+    (job,) = (job for job in smoke_jobs() if name in map(str, job.output))
+    file = next(planned for planned in module._outputs(job) if planned.path == name)
+    path, content = folder / name, (folder / name).read_bytes()
+    assert module.audit([file], folder)[0].state == "fresh"
+    broken = {"empty": b"", "other bytes": b"\xff\n", "cut off": content[: len(content) // 2]}
+    if path.name != "config.json":  # of which only the form and the note are looked at
+        at = next(n for n in range(len(content) // 2, 0, -1) if content[n : n + 1].isdigit())
+        broken |= {"another digit": content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]}
+    if path.suffix == ".txt":
+        broken |= {"a line less": content[: content.rstrip(b"\n").rindex(b"\n") + 1]}
+    for damage, altered in broken.items():
+        path.write_bytes(altered)
+        (finding,) = module.audit([file], folder)
+        assert finding.state == "damaged" or (finding.state == "stale" and damage == "another digit"), damage
+        assert finding.why
+
+
+@pytest.mark.parametrize("name", NOTED.values(), ids=NOTED)
 def test_a_page_or_a_json_file_that_is_cut_off_is_damaged(folder, name):
     content = (folder / name).read_text()
     assert module._read(folder / name)[0]["rule"] == next(

@@ -88,7 +88,7 @@ def written(overlay, path):
 
 
 @OVERLAY
-def test_a_block_plans_all_that_there_is_of_it_and_its_first_jobs_run(tmp_path, section):
+def test_a_block_plans_all_that_there_is_of_it_and_its_first_jobs_run(tmp_path, section, capsys):
     overlay = put_things(section, tmp_path)
     planned = [job for job in jobs(tmp_path, SMOKE, overlay) if not job.rule.norun]
     assert all(job.rule.name.startswith(f"{section}_") for job in planned)
@@ -105,6 +105,12 @@ def test_a_block_plans_all_that_there_is_of_it_and_its_first_jobs_run(tmp_path, 
     files = re.findall(r"\w+\.(?:jsonl|pt|npy|npz)", OVERLAYS[section])
     assert files
     assert {*files} <= noted
+    capsys.readouterr()
+    assert main(["audit", "--directory", str(tmp_path), "--configfile", str(SMOKE), str(overlay)]) == 1
+    *rows, last = capsys.readouterr().out.splitlines()
+    assert last.startswith(f"{sum(len(job.output) for job in planned)} files: ")
+    missing = {row.removesuffix(": missing") for row in rows}
+    assert missing <= {path for job in planned for path in job.output if job not in first}
 
 
 def test_a_target_of_the_page_trains_nothing(tmp_path):

@@ -2,6 +2,7 @@ import os
 import pickle
 import re
 from hashlib import sha256
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from memorization.data.sequences import sample_sequences, zipf_probabilities
 from memorization.files import read_made_by, read_table, write_arrays, write_table
 from memorization.random_sequences.measures import evaluate, sequence_records
 from memorization.records import RECORD
+from memorization.zipf import older_results
 
 COUNT, LENGTH = 40, 12
 
@@ -346,6 +348,13 @@ def repeated(row, other):
         ({"record": {"args": {}, "logs": [1]}}, OTHERWISE),
         ({"record": {"args": {}, "logs": [{"epoch": 0, "test_metrics": [1]}]}}, OTHERWISE),
         ({"args": {"seed": [1, 2]}}, OTHERWISE),
+        *(  # small files
+            ({"stored": {"sequences": [huge] * 2}}, "_sequences.pkl: sequences: .*, of which the file has [0-9]+ bytes")
+            for huge in (torch.zeros(1).expand(10**7, 10**6), torch.zeros(10**5).as_strided((10**4, 10**4), (1, 1)))
+        ),
+        ({"metrics": {"accuracy": torch.zeros(1).expand(10**13)}}, "epoch 0: accuracy: .*, of which the file has 4 b"),
+        ({"stored": {"switch_start_iter": [torch.zeros(1).expand(10**13), 2]}}, "switch_start_iter: .*of which the fi"),
+        ({"args": {"exponent": torch.zeros(1).expand(10**13)}}, "args: exponent: .*, of which the file has 4 bytes"),
     ],
 )
 def test_a_pair_that_is_not_what_it_should_be_is_one_line_and_writes_nothing(tmp_path, capsys, change, message):
@@ -354,6 +363,15 @@ def test_a_pair_that_is_not_what_it_should_be_is_one_line_and_writes_nothing(tmp
     printed = capsys.readouterr().err
     assert printed.count("\n") == 1
     assert re.search(message, printed), printed
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_needs_more_memory_than_there_is_is_one_line(tmp_path, capsys, monkeypatch):
+    older(tmp_path / "old")
+    monkeypatch.setattr(older_results, "by_sequence", Mock(side_effect=MemoryError))
+    assert main(["import-results", str(tmp_path / "old"), "--to", str(tmp_path / "new")]) == 1
+    said = f"{tmp_path}/old/run.pkl, or its _sequences.pkl: does not fit into memory"
+    assert capsys.readouterr().err == f"memorization: {said}\n"
     assert not (tmp_path / "new").exists()
 
 

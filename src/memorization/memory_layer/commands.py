@@ -10,8 +10,9 @@ from pathlib import Path
 
 import yaml
 
-from memorization.configuration import check, merged, with_defaults
+from memorization.configuration import ConfigurationError, check, merged, with_defaults
 from memorization.files import DamagedFile, read_made_by
+from memorization.new_files import check_new
 from memorization.provenance import ROOT
 
 
@@ -122,8 +123,11 @@ def inspect(
     if trace:
         vocabulary, length = inspection.sizes(state, checkpoint)
         of = condition or _own_condition(checkpoint, "; give it by --condition NAME")
+        model = build(of, vocabulary, length)
+        if condition is None:
+            _set_keys(model, of, _converted_to(checkpoint))
         tokens = inspection.batch(vocabulary, length)
-        traced = inspection.trace(build(of, vocabulary, length), tokens, state)
+        traced = inspection.trace(model, tokens, state)
         print(f"\ntrace of {tuple(tokens.shape)} tokens:", traced.steps.to_string(index=False), sep="\n")
         print(f"first mismatch: {traced.mismatch}" if traced.mismatch else "every tensor fits the model")
 
@@ -139,6 +143,8 @@ def convert(checkpoint: Path, to: Path, keys: str) -> None:
 
     Raises
     ------
+    FileExistsError
+        If ``to`` is there already.
     ValueError
         As ``conversion.converted``.
     """
@@ -146,6 +152,7 @@ def convert(checkpoint: Path, to: Path, keys: str) -> None:
     from memorization.training.checkpoints import write_tensors
     from memorization.training.layer_loading import read_state
 
+    check_new(to)
     state = converted(_own_condition(checkpoint), read_state(checkpoint), keys, checkpoint)
     write_tensors(to, state, read_made_by(checkpoint) | {"converted": keys})
     print(f"{to}: the model of {checkpoint} with {keys} keys")
@@ -157,11 +164,11 @@ def show(condition: str, seed: int, item: str, results: Path) -> None:
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such run or item.
+        If there is no such run or item, or its data set is not there, or is not the one that it was trained on.
     """
     import numpy as np
 
-    from memorization.files import read_arrays, read_table
+    from memorization.files import noted_inputs, read_arrays, read_table
     from memorization.memory_layer.evaluation.tables import activations_table, by_token
     from memorization.memory_layer.training import Facts, restored
     from memorization.training.checkpoints import read_tensors
@@ -170,13 +177,21 @@ def show(condition: str, seed: int, item: str, results: Path) -> None:
     found = sorted(folder.glob("step*.safetensors"), key=lambda path: int(path.stem.removeprefix("step")))
     if not found:
         raise FileNotFoundError(f"{folder}: no checkpoint of {condition}, seed {seed}")
-    settings = _own_condition(found[-1])
-    data = read_table(str(results / f"memory_layer/datasets/{settings['dataset']}/seed{seed}.parquet"))
+    settings, form = _own_condition(found[-1]), _converted_to(found[-1])
+    if form is not None:
+        raise ValueError(f"{found[-1]}: its keys were converted to {form}; allowed: a checkpoint as it was trained")
+    dataset = f"memory_layer/datasets/{settings['dataset']}/seed{seed}"
+    (tokens,) = noted_inputs(found[-1], f"{dataset}_tokens.npz", results)
+    texts = results / f"{dataset}.parquet"
+    if not texts.is_file():
+        raise FileNotFoundError(f"{texts}: no such file; it has the texts of {tokens}")
+    if _apart_from_contents(texts) != _apart_from_contents(tokens):
+        raise ValueError(f"{texts}: not made together with {tokens}; make both again")
+    data = read_table(str(texts))
     rows = np.flatnonzero(data["split"] + "/" + data["item"] == item)
     if not len(rows):
         first = data["split"].iloc[0] + "/" + data["item"].iloc[0]
         raise ValueError(f"{item}: no item of {settings['dataset']}; items are named such as {first}")
-    tokens = results / f"memory_layer/datasets/{settings['dataset']}/seed{seed}_tokens.npz"
     facts = Facts(read_arrays(str(tokens)), "cpu")
     model = restored(settings, facts, read_tensors(found[-1]))
     row = data.iloc[rows[0]]
@@ -199,14 +214,45 @@ def configured_condition(name: str, configfiles: Iterable[Path]) -> dict:
     Raises
     ------
     ConfigurationError
-        If there is none of that name, or the family's section has a mistake.
+        If there is none of that name, or an overlay or the family's section has a mistake.
     """
     from memorization.memory_layer.conditions import MemoryLayer
 
-    overlay = reduce(merged, (yaml.safe_load(path.read_text("utf-8")) or {} for path in configfiles), {})
+    overlay = reduce(merged, map(_overlay, configfiles), {})
     config = with_defaults(overlay, ROOT.parent / "config", [MemoryLayer.name]) | {"families": [MemoryLayer.name]}
     check(config, ROOT.parent / "workflow/schemas", [MemoryLayer.name], strict=False)
     return MemoryLayer(config[MemoryLayer.name]).condition(name)
+
+
+def _overlay(path: Path) -> dict:
+    try:
+        overlay = yaml.safe_load(path.read_text("utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path}: is no YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(overlay, dict | None):
+        raise ConfigurationError(f"{path}: a {type(overlay).__name__}; allowed: keys with values")
+    return overlay or {}
+
+
+def _converted_to(checkpoint: Path) -> str | None:
+    """The form of the keys of a checkpoint that was converted, by the command or by the rule."""
+    made_by = read_made_by(checkpoint)
+    return made_by.get("converted", made_by.get("wildcards", {}).get("form"))
+
+
+def _set_keys(model, condition: Mapping, form: str | None) -> None:
+    """Give a condition's model keys of the form that its checkpoint was converted to, if it was."""
+    from memorization.memory_layer.conversion import CONVERSIONS, FORMS
+    from memorization.memory_layer.model import memories
+
+    for n, memory in memories(model).items() if form in CONVERSIONS else ():
+        if FORMS[type(memory)] != form:
+            model.layers[n].feed_forward = CONVERSIONS[form](memory, condition["key_dim"])
+
+
+def _apart_from_contents(path: Path) -> dict:
+    """What made a file, but for the digest of its contents: the same of all files of one job."""
+    return {name: value for name, value in read_made_by(path).items() if name != "sha256"}
 
 
 def _own_condition(checkpoint: Path, hint: str = "") -> dict:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from memorization.data.sequences import read_sets
 from memorization.files import DamagedFile, noted_inputs, read_made_by, read_table, write_table
+from memorization.new_files import check_new
 from memorization.provenance import code_digest
 from memorization.random_sequences.measures import sequence_records
 from memorization.zipf.conditions import ARMS
@@ -110,7 +111,9 @@ def export_results(name: str, folder: Path, results: Path) -> None:
     Raises
     ------
     ResultsError
-        If there is no such run, or the pair already exists.
+        If there is no such run.
+    FileExistsError
+        If the pair already exists.
     FileNotFoundError, ValueError
         If the run's sequences are missing, or are not those that it was evaluated with.
     """
@@ -120,8 +123,8 @@ def export_results(name: str, folder: Path, results: Path) -> None:
         there = sorted(str(each.parent.relative_to(evaluations)) for each in evaluations.glob(f"*/*/{path.name}"))
         raise ResultsError(f"{path}: no such file; runs that are there: {', '.join(there) or 'none'}")
     target = folder / f"{name.replace('/', '_')}.pkl"
-    for each in filter(Path.exists, (target, sequences_of(target))):
-        raise ResultsError(f"{each}: already exists; allowed: a folder without it")
+    for each in (target, sequences_of(target)):
+        check_new(each, "a folder without it")
     of_sets = sorted(noted_inputs(path, "zipf/sequences/", results), key=lambda each: (len(each.name), each.name))
     table, (sets, _) = read_table(str(path)).rename(columns=EARLIER_NAMES), read_sets(map(str, of_sets))
     dataset = read_made_by(of_sets[0])["params"]["dataset"]

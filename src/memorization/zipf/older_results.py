@@ -64,7 +64,8 @@ def read_results(path: Path, condition: str) -> pd.DataFrame:
     Raises
     ------
     ResultsError
-        If a key is missing, lengths of arrays differ, a number is out of its range, or rows or sequences repeat.
+        If a key is missing, lengths of arrays differ, a number is out of its range, rows or sequences repeat, or an
+        array is larger than what the file has of it.
     RefusedPickle
         If a pickle holds more than arrays and plain values.
     """
@@ -73,6 +74,8 @@ def read_results(path: Path, condition: str) -> pd.DataFrame:
         return _read(record, stored, path, condition)
     except (ResultsError, RefusedPickle):
         raise
+    except MemoryError as error:
+        raise ResultsError(f"{path}, or its {SEQUENCES}: does not fit into memory") from error
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())
         raise ResultsError(f"{path}, or its {SEQUENCES}: not as the older scripts wrote it ({why})") from error
@@ -80,8 +83,9 @@ def read_results(path: Path, condition: str) -> pd.DataFrame:
 
 def _read(record, stored, path: Path, condition: str) -> pd.DataFrame:
     sets = _sets(stored, sequences_of(path))
+    where = f"{sequences_of(path)}: switch_start_iter"
     starts = [
-        _numbers(np.ravel(np.asarray(start))[0], f"{sequences_of(path)}: switch_start_iter", whole=True).item()
+        _numbers(_array(start, where).flat[0], where, whole=True).item()
         for start in _get(stored, "switch_start_iter", sequences_of(path))
     ]
     if len(starts) != len(sets) or starts != sorted(starts) or starts[0] != 0:
@@ -214,7 +218,7 @@ def _columns(metrics: dict, n_sequences: int, present: int, where: str) -> dict[
 
 
 def _sets(stored: dict, path: Path) -> np.ndarray:
-    sets = [np.asarray(sequences) for sequences in _get(stored, "sequences", path)]
+    sets = [_array(sequences, f"{path}: sequences") for sequences in _get(stored, "sequences", path)]
     if not sets or any(each.ndim != 2 or each.shape != sets[0].shape for each in sets):
         raise ResultsError(f"{path}: sequences: {[each.shape for each in sets]}; allowed: arrays (K, N) of one shape")
     values = set(np.unique(sets))
@@ -232,7 +236,7 @@ def _sets(stored: dict, path: Path) -> np.ndarray:
 
 def _numbers(values, where: str, high: float = np.inf, whole: bool = False, gaps: bool = False, note: str = ""):
     """Numbers from 0 to ``high`` as int64 (``whole``) or float64, NaN with ``gaps``; an error names the first other."""
-    array = np.asarray(values)
+    array = _array(values, where)
     is_number = array.dtype.kind in "iuf"
     numbers = array.astype(np.float64) if is_number else np.empty(0)
     wrong = ~((numbers >= 0) & (numbers <= min(high, LARGEST)))
@@ -245,6 +249,15 @@ def _numbers(values, where: str, high: float = np.inf, whole: bool = False, gaps
         found = array[wrong].flat[0] if is_number else array.dtype.type.__name__
         raise ResultsError(f"{where}: {found}; allowed: {kind} from 0 {end}{note}")
     return array.astype(np.int64 if whole else np.float64)
+
+
+def _array(values, where: str) -> np.ndarray:
+    """An array; an error if it repeats numbers: an expanded tensor of a small file may fill any memory."""
+    array = np.asarray(values)
+    own = array.itemsize + sum((n - 1) * abs(step) for n, step in zip(array.shape, array.strides, strict=True))
+    if array.nbytes > own:
+        raise ResultsError(f"{where}: {array.shape}, of which the file has {own} bytes; allowed: all of its numbers")
+    return array
 
 
 def _get(mapping, key: str, path: Path | str):
