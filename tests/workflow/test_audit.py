@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from memorization import audit as module
 from memorization.__main__ import main
 from memorization.files import DamagedFile, read_arrays, read_made_by, write_arrays
+from memorization.made_by_notes import read_note
 from memorization.training.checkpoints import read_tensors, write_tensors
 
 EVALUATION = smoke_job("_evaluate")
@@ -297,12 +298,12 @@ def test_a_text_that_is_altered_is_damaged_if_it_follows_from_other_results(fold
 @pytest.mark.parametrize("name", NOTED.values(), ids=NOTED)
 def test_a_page_or_a_json_file_that_is_cut_off_is_damaged(folder, name):
     content = (folder / name).read_text()
-    assert module._read(folder / name)[0]["rule"] == next(
+    assert read_note(folder / name)[0]["rule"] == next(
         job.rule.name for job in smoke_jobs() if name in map(str, job.output)
     )
     (folder / name).write_text(content[: len(content) * 2 // 3])
     with pytest.raises(DamagedFile, match="damaged"):
-        module._read(folder / name)
+        read_note(folder / name)
 
 
 def contents(path: Path) -> dict | None:
