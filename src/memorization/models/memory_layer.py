@@ -137,13 +137,15 @@ class ProductKeyMemory(Memory):
         """As ``Memory.best``, from the best k of each half.
 
         The a-th best of one half with the b-th best of the other has ab - 1 pairs that score at least as high, so only
-        pairs with ab ≤ k are summed.
+        pairs with ab ≤ k are summed, and gradients reach those k that are chosen.
         """
         halves, keys = self.half_scores(queries).topk(k, dim=-1)
         first, second = candidates(k, queries.device)
-        scores, chosen = (halves[..., 0, first] + halves[..., 1, second]).topk(k, dim=-1)
-        slots = keys[..., 0, first] * self.n_keys + keys[..., 1, second]
-        return scores, slots.gather(-1, chosen)
+        with torch.no_grad():
+            chosen = (halves[..., 0, first] + halves[..., 1, second]).topk(k, dim=-1).indices
+        a, b = first[chosen], second[chosen]
+        scores = halves[..., 0, :].gather(-1, a) + halves[..., 1, :].gather(-1, b)
+        return scores, keys[..., 0, :].gather(-1, a) * self.n_keys + keys[..., 1, :].gather(-1, b)
 
     def scores(self, queries: Tensor) -> Tensor:
         halves = self.half_scores(queries)
