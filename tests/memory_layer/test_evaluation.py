@@ -340,4 +340,4 @@ def test_a_shard_without_rows_is_a_table_of_the_same_types(trained):
     learner = trained[0]
     none, some = (tables.by_token(learner.model, FACTS, np.arange(n)) for n in (0, 3))
     assert none.empty
-    assert none.dtypes.equals(some.dtypes)
+    assert none.dtypes.to_dict() == some.dtypes.to_dict()

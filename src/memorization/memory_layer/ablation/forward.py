@@ -27,7 +27,7 @@ class Kept(NamedTuple):
     ----------
     layer : of the memory
     rows : of the texts in the data set
-    stream : (texts, length, d_model), the residual stream before the layer's feed-forward part
+    stream : (texts, length, d_model), the residual stream before the layer's feed-forward part, up to the last place
     text, column : (n,) each, the places
     residual, inner : (n, d_model) each, the residual stream there, and normed
     queries : (n, n_heads, key_dim)

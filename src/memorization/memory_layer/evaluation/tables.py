@@ -17,10 +17,8 @@ BINS = 10  # of the confidence
 LOSSES = 100  # rows of a run's losses
 LN2 = np.log(2)
 Watch = Callable[[np.ndarray, Sequence[Retrieved]], None]
-BY_TOKEN = dict.fromkeys(("row", "target", "given"), np.int64) | dict.fromkeys(
-    ("nll", "probability", "confidence", "margin", "entropy"), np.float32
-)
-BY_TOKEN["rank"] = np.int64
+COUNTED, MEASURED = ("row", "target", "given", "rank"), ("nll", "probability", "confidence", "margin", "entropy")
+BY_TOKEN = dict.fromkeys(COUNTED, np.int64) | dict.fromkeys(MEASURED, np.float32)
 
 
 def by_token(model: Decoder, facts: Facts, rows: np.ndarray, watch: Watch | None = None) -> pd.DataFrame:
